@@ -1,0 +1,226 @@
+# SPDX-License-Identifier: Apache-2.0
+"""What a robot YAML says: arms, grippers, cameras, limits, topics. Nothing here knows a robot's name.
+
+A robot is a list of arms, each with a gripper, and a list of cameras. The *robot order* of joints is
+arm by arm: its joints from base to tool, then its gripper. Every vector of J values uses it.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import Literal
+
+import numpy as np
+
+from wam_ros.core.errors import ConfigError, mismatch
+from wam_ros.core.types import FloatArray, frozen
+
+
+@dataclass(frozen=True)
+class JointLimits:
+    """Bounds of one arm's targets; one value per joint.
+
+    Attributes:
+        lower_rad, upper_rad: position bounds of *targets*; feedback may lie ``feedback_margin_rad`` outside.
+        velocity_rad_s, acceleration_rad_s2, jerk_rad_s3: magnitude bounds.
+        feedback_margin_rad: how far outside the bounds feedback is still believed.
+    """
+
+    lower_rad: tuple[float, ...]
+    upper_rad: tuple[float, ...]
+    velocity_rad_s: tuple[float, ...]
+    acceleration_rad_s2: tuple[float, ...]
+    jerk_rad_s3: tuple[float, ...]
+    feedback_margin_rad: float = 0.1
+
+    def __post_init__(self) -> None:
+        sizes = {
+            len(self.lower_rad),
+            len(self.upper_rad),
+            len(self.velocity_rad_s),
+            len(self.acceleration_rad_s2),
+            len(self.jerk_rad_s3),
+        }
+        if len(sizes) != 1:
+            raise ConfigError(
+                mismatch("limits", "lists of one length", sorted(sizes), "give one value per joint in every list")
+            )
+        if any(lo >= hi for lo, hi in zip(self.lower_rad, self.upper_rad, strict=True)):
+            raise ConfigError("limits: lower_rad must be below upper_rad for every joint; swap them where they are not")
+        if min((*self.velocity_rad_s, *self.acceleration_rad_s2, *self.jerk_rad_s3)) <= 0:
+            raise ConfigError("limits: velocity, acceleration and jerk must be positive for every joint")
+
+
+@dataclass(frozen=True)
+class Gripper:
+    """A parallel gripper, commanded by its own topic or inside its arm's command.
+
+    Attributes:
+        joint: its name in the robot order.
+        closed_native, open_native: two-point calibration of the driver's unit.
+        speed_1_s: largest rate of the normalised opening [1/s].
+        latency_s: time from command to motion.
+        fingers: URDF finger joints, with the position of each when open [m]; 0 when closed.
+    """
+
+    joint: str
+    closed_native: float
+    open_native: float
+    speed_1_s: float = 2.0
+    latency_s: float = 0.0
+    fingers: dict[str, float] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        if self.closed_native == self.open_native:
+            raise ConfigError("gripper: closed_native and open_native are equal; read the driver's value at both ends")
+
+    def to_native(self, opening: float) -> float:
+        """Return the driver's value of a normalised opening."""
+        return self.closed_native + opening * (self.open_native - self.closed_native)
+
+    def from_native(self, value: float) -> float:
+        """Return the normalised opening of a driver's value (a little outside 0..1 is possible)."""
+        return (value - self.closed_native) / (self.open_native - self.closed_native)
+
+
+@dataclass(frozen=True)
+class Stream:
+    """A topic of the robot's driver and how it is spoken.
+
+    Attributes:
+        topic: absolute topic name of the driver.
+        kind: name of the adapter in ``ros/observe.py`` or ``ros/act.py`` that speaks it.
+        rate_hz: nominal rate.
+    """
+
+    topic: str
+    kind: str
+    rate_hz: float
+
+
+@dataclass(frozen=True)
+class Arm:
+    """One arm: its joints, bounds, poses, frames, and the topics of its driver."""
+
+    name: str
+    joints: tuple[str, ...]
+    limits: JointLimits
+    gripper: Gripper
+    base_frame: str
+    tool_frame: str
+    home_rad: tuple[float, ...]
+    ready_rad: tuple[float, ...]
+    state: Stream
+    command: Stream
+    gripper_state: Stream
+    gripper_command: Stream
+
+    def __post_init__(self) -> None:
+        n = len(self.joints)
+        for what, values in (
+            ("limits.lower_rad", self.limits.lower_rad),
+            ("home_rad", self.home_rad),
+            ("ready_rad", self.ready_rad),
+        ):
+            if len(values) != n:
+                raise ConfigError(
+                    mismatch(f"arm {self.name}: {what}", f"{n} values", len(values), "give one per joint")
+                )
+
+
+@dataclass(frozen=True)
+class Camera:
+    """One camera and the topics of its driver.
+
+    Attributes:
+        name: its name in the views; also the relative topic ``cameras/<name>``.
+        frame: its optical frame (z forward, x right, y down).
+        color, depth, info: driver topics; depth may be empty.
+        transport: raw Image, or CompressedImage.
+        latency_s: calibrated time from exposure to the driver's stamp.
+        max_skew_s: largest believed distance of a frame from the leader's.
+    """
+
+    name: str
+    frame: str
+    width: int
+    height: int
+    rate_hz: float
+    color: str
+    depth: str = ""
+    info: str = ""
+    transport: Literal["raw", "compressed"] = "raw"
+    latency_s: float = 0.0
+    max_skew_s: float = 0.05
+
+
+@dataclass(frozen=True)
+class Robot:
+    """Everything the package knows about one robot.
+
+    Attributes:
+        urdf: file name below ``urdf/`` and ``urdf_args`` its xacro arguments.
+        base_frame: the frame in which workspace boxes and clouds are given.
+        leader_camera: the camera at whose capture times observations are made.
+        simulated: simulator profile name, empty for real robots.
+        domain_id: default ROS domain; the environment wins.
+    """
+
+    name: str
+    description: str
+    urdf: str
+    base_frame: str
+    arms: tuple[Arm, ...]
+    cameras: tuple[Camera, ...]
+    leader_camera: str
+    urdf_args: dict[str, str] = field(default_factory=dict)
+    fixed_joints_rad: dict[str, float] = field(default_factory=dict)
+    command_rate_hz: float = 100.0
+    simulated: bool = False
+    stamp_source: Literal["header", "receive"] = "header"
+
+    def __post_init__(self) -> None:
+        if self.leader_camera not in {camera.name for camera in self.cameras}:
+            raise ConfigError(
+                mismatch("leader_camera", [c.name for c in self.cameras], self.leader_camera, "name one of the cameras")
+            )
+        if len(set(self.joint_names)) != len(self.joint_names):
+            raise ConfigError("arms: two joints have the same name; names must be unique over all arms")
+
+    @property
+    def joint_names(self) -> tuple[str, ...]:
+        """(J,) names in robot order."""
+        return tuple(name for arm in self.arms for name in (*arm.joints, arm.gripper.joint))
+
+    @property
+    def gripper_mask(self) -> tuple[bool, ...]:
+        """(J,) True where the joint is a gripper."""
+        return tuple(flag for arm in self.arms for flag in (*(False,) * len(arm.joints), True))
+
+    def ready_position(self) -> FloatArray:
+        """(J,) the pose from which tasks start, grippers open."""
+        return frozen([v for arm in self.arms for v in (*arm.ready_rad, 1.0)])
+
+    def bounds(self) -> tuple[FloatArray, FloatArray]:
+        """(J,), (J,) position bounds of targets, grippers 0..1."""
+        lower = [v for arm in self.arms for v in (*arm.limits.lower_rad, 0.0)]
+        upper = [v for arm in self.arms for v in (*arm.limits.upper_rad, 1.0)]
+        return frozen(lower), frozen(upper)
+
+    def camera(self, name: str) -> Camera:
+        """Return the camera of that name.
+
+        Raises:
+            ConfigError: if there is none.
+        """
+        for camera in self.cameras:
+            if camera.name == name:
+                return camera
+        raise ConfigError(mismatch("camera", [c.name for c in self.cameras], name, "name one of the robot's cameras"))
+
+    def motion_limits(self) -> tuple[FloatArray, FloatArray, FloatArray]:
+        """(J,) x 3 velocity, acceleration and jerk bounds; grippers: speed, and generous derivatives of it."""
+        v = [x for arm in self.arms for x in (*arm.limits.velocity_rad_s, arm.gripper.speed_1_s)]
+        a = [x for arm in self.arms for x in (*arm.limits.acceleration_rad_s2, 10 * arm.gripper.speed_1_s)]
+        j = [x for arm in self.arms for x in (*arm.limits.jerk_rad_s3, 200 * arm.gripper.speed_1_s)]
+        return frozen(np.array(v)), frozen(np.array(a)), frozen(np.array(j))

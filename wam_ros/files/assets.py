@@ -1,0 +1,72 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Find configuration, URDF and other files that travel with the package.
+
+Search order: a given path, the folders of ``WAM_ROS_PATH``, the source checkout, the installed share
+folder (wheel or colcon). An editable install places no data files, hence the checkout.
+"""
+
+from __future__ import annotations
+
+import os
+import sys
+from pathlib import Path
+from typing import Literal
+
+from wam_ros.core.errors import ConfigError
+from wam_ros.core.policy import Policy
+from wam_ros.core.robot import Robot
+from wam_ros.core.task import Task
+from wam_ros.files.load import load_yaml
+
+Kind = Literal["robots", "tasks", "policies"]
+
+
+def roots() -> list[Path]:
+    """Return the folders that may hold ``config/`` and ``urdf/``, first match wins."""
+    given = [Path(p) for p in os.environ.get("WAM_ROS_PATH", "").split(os.pathsep) if p]
+    checkout = Path(__file__).resolve().parents[2]
+    prefixes = [Path(p) for p in os.environ.get("AMENT_PREFIX_PATH", "").split(os.pathsep) if p]
+    return [*given, checkout, *(p / "share" / "wam_ros" for p in [*prefixes, Path(sys.prefix)])]
+
+
+def find(relative: str) -> Path:
+    """Return the first existing file of that relative name.
+
+    Raises:
+        ConfigError: listing where it was looked for.
+    """
+    for root in roots():
+        if (root / relative).exists():
+            return root / relative
+    looked = ", ".join(str(r) for r in roots())
+    raise ConfigError(f"{relative}: not found (looked in {looked}); set WAM_ROS_PATH to the folder that holds it")
+
+
+def names(kind: Kind) -> list[str]:
+    """Return the names of all robots, tasks or policies that can be found."""
+    return sorted({p.stem for root in roots() for p in (root / "config" / kind).glob("*.yaml")})
+
+
+def _config(kind: Kind, name: str) -> Path:
+    if name.endswith((".yaml", ".yml")):
+        return Path(name)
+    if name not in names(kind):
+        raise ConfigError(
+            f"{kind}: expected one of {', '.join(names(kind))}, got {name!r}; choose one, or give the path of a YAML file"
+        )
+    return find(f"config/{kind}/{name}.yaml")
+
+
+def load_robot(name: str) -> Robot:
+    """Return the robot of that name, or of that YAML path."""
+    return load_yaml(_config("robots", name), Robot)
+
+
+def load_task(name: str) -> Task:
+    """Return the task of that name, or of that YAML path."""
+    return load_yaml(_config("tasks", name), Task)
+
+
+def load_policy(name: str) -> Policy:
+    """Return the policy of that name, or of that YAML path."""
+    return load_yaml(_config("policies", name), Policy)

@@ -1,0 +1,2 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Forward and inverse kinematics and distances from the URDF, on pinocchio."""

@@ -1,0 +1,2 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Policy backends and the worker that runs them."""

@@ -1,0 +1,2 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Objectives, data and loop that make checkpoints."""
