@@ -1,0 +1,36 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Fixtures: the simulated robot's description, and a private ROS context per test worker."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+
+# Each xdist worker gets its own domain, so that tests that run side by side never meet.
+WORKER = int(os.environ.get("PYTEST_XDIST_WORKER", "gw0").removeprefix("gw"))
+os.environ["ROS_DOMAIN_ID"] = str(int(os.environ.get("WAM_TEST_DOMAIN", "70")) + WORKER)
+os.environ["ROS_AUTOMATIC_DISCOVERY_RANGE"] = "LOCALHOST"
+# Wrong field types fail at assignment instead of late at publish.
+os.environ.setdefault("ROS_PYTHON_CHECK_FIELDS", "1")
+os.environ.setdefault("OMP_NUM_THREADS", "1")
+
+from wam_ros.core.robot import Robot
+from wam_ros.files.assets import load_robot
+
+
+@pytest.fixture(scope="session")
+def robot() -> Robot:
+    return load_robot("sim_r1_lite")
+
+
+@pytest.fixture
+def ros_context() -> Iterator[Any]:
+    """An rclpy context of its own, shut down after the test; pass it to nodes as ``context=``."""
+    rclpy = pytest.importorskip("rclpy", reason="no ROS 2 in this environment")
+    context = rclpy.Context()
+    rclpy.init(context=context)
+    yield context
+    rclpy.try_shutdown(context=context)

@@ -1,0 +1,34 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Wait for conditions on spinning nodes; never for time."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from contextlib import contextmanager
+from time import monotonic
+
+from rclpy.executors import SingleThreadedExecutor
+from rclpy.node import Node
+
+
+def wait_until(executor: SingleThreadedExecutor, condition: Callable[[], bool], timeout_s: float = 10.0) -> None:
+    """Spin until the condition holds; fail with its name when it never does."""
+    deadline = monotonic() + timeout_s
+    while not condition():
+        if monotonic() > deadline:
+            raise AssertionError(f"condition did not come true within {timeout_s} s")
+        executor.spin_once(timeout_sec=0.02)
+
+
+@contextmanager
+def spinning(context, *nodes: Node):
+    """An executor with these nodes; destroys them at the end."""
+    executor = SingleThreadedExecutor(context=context)
+    for node in nodes:
+        executor.add_node(node)
+    try:
+        yield executor
+    finally:
+        executor.shutdown()
+        for node in nodes:
+            node.destroy_node()
