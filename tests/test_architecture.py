@@ -1,0 +1,138 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The house rules that a machine can hold: directions of imports, sizes, names, docstrings. No exemptions."""
+
+from __future__ import annotations
+
+import ast
+import re
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parents[1]
+PACKAGE = ROOT / "wam_ros"
+FILES = sorted(PACKAGE.rglob("*.py"))
+
+# Which rooms of the package a room may import. A room may always import itself.
+LIBRARY = {"core", "files", "vision", "kinematics", "models", "motion"}
+ROOMS: dict[str, set[str]] = {
+    "core": set(),
+    "files": {"core"},
+    "vision": {"core"},
+    "kinematics": {"core", "files"},
+    "models": {"core"},
+    "motion": {"core"},
+    "policies": LIBRARY,
+    "training": LIBRARY,
+    "sim": LIBRARY,
+    "ros": LIBRARY,
+    "report": LIBRARY,
+    "nodes": LIBRARY | {"policies", "training", "sim", "ros", "report", "graph"},
+    "bench": LIBRARY | {"policies", "training", "sim", "ros", "nodes", "report", "graph", "runner"},
+}
+# Third-party modules that live in named rooms only; late imports inside functions count too.
+HOMES: dict[str, set[str]] = {
+    "torch": {"models", "policies", "training"},
+    "cv2": {"vision"},
+    "mujoco": {"sim"},
+    "pinocchio": {"kinematics"},
+    "coal": {"kinematics"},
+    "ruckig": {"motion"},
+    "rclpy": {"ros", "nodes", "bench"},
+    "launch": {"launching"},
+    "launch_ros": {"launching"},
+    "viser": {"nodes", "report"},
+}
+CORE_MAY_NOT = {"time", "threading", "asyncio", "os", "pathlib", "subprocess", "socket", "io", "random"}
+BANNED_NAMES = {"utils", "util", "common", "helpers", "helper", "manager", "misc"}
+
+
+def room_of(path: Path) -> str:
+    """First folder below the package, or the module's own name for top-level modules."""
+    return path.relative_to(PACKAGE).parts[0].removesuffix(".py")
+
+
+def imports(tree: ast.AST) -> Iterator[str]:
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Import):
+            yield from (alias.name for alias in node.names)
+        elif isinstance(node, ast.ImportFrom) and node.module and node.level == 0:
+            yield node.module
+
+
+def parsed(path: Path) -> ast.Module:
+    return ast.parse(path.read_text(encoding="utf-8"))
+
+
+def ids(path: Path) -> str:
+    return str(path.relative_to(ROOT))
+
+
+@pytest.mark.parametrize("path", FILES, ids=ids)
+def test_imports_only_point_down_the_house(path):
+    room = room_of(path)
+    for name in imports(parsed(path)):
+        parts = name.split(".")
+        if parts[0] == "wam_ros" and len(parts) > 1 and room in ROOMS and parts[1] != room:
+            assert parts[1] in ROOMS[room], f"{room} must not import {name}"
+        if parts[0] in HOMES:
+            assert room in HOMES[parts[0]], f"{parts[0]} lives in {sorted(HOMES[parts[0]])}, not in {room}"
+        if room == "core":
+            assert parts[0] not in CORE_MAY_NOT, f"core is pure: it must not import {name}"
+
+
+@pytest.mark.parametrize("path", FILES, ids=ids)
+def test_a_file_is_one_room_and_a_function_one_thought(path):
+    limit = 200 if room_of(path) == "nodes" else 300
+    lines = path.read_text(encoding="utf-8").count("\n")
+    assert lines <= limit, f"{lines} lines, at most {limit}"
+    for node in ast.walk(parsed(path)):
+        if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef):
+            size = (node.end_lineno or 0) - node.lineno + 1
+            assert size <= 50, f"{node.name} has {size} lines, at most 50"
+
+
+@pytest.mark.parametrize("path", FILES, ids=ids)
+def test_names_say_what_they_hold(path):
+    assert path.stem not in BANNED_NAMES
+    assert path.parent.name not in BANNED_NAMES
+
+
+@pytest.mark.parametrize("path", FILES, ids=ids)
+def test_no_robot_is_named_in_code(path):
+    text = path.read_text(encoding="utf-8").lower()
+    vendors = {"galaxea", "r1_lite", "r1lite", "ac_one", "arx"}
+    robots = {p.stem for p in (ROOT / "config" / "robots").glob("*.yaml")}
+    for name in sorted(vendors | robots):
+        assert not re.search(rf"(?<![a-z]){re.escape(name)}(?![a-z])", text), f"robots are data, but {name} stands in code"
+
+
+@pytest.mark.parametrize("path", FILES, ids=ids)
+def test_what_is_public_is_documented_and_annotated(path):
+    tree = parsed(path)
+    assert ast.get_docstring(tree), "the module has no docstring"
+    for scope in [tree, *(n for n in tree.body if isinstance(n, ast.ClassDef))]:
+        for node in scope.body:
+            if not isinstance(node, ast.FunctionDef | ast.ClassDef) or node.name.startswith("_"):
+                continue
+            assert ast.get_docstring(node), f"{node.name} has no docstring"
+            if isinstance(node, ast.FunctionDef):
+                assert node.returns is not None, f"{node.name} has no return annotation"
+
+
+@pytest.mark.parametrize("path", FILES, ids=ids)
+def test_every_file_carries_its_licence_line(path):
+    assert path.read_text(encoding="utf-8").startswith("# SPDX-License-Identifier: Apache-2.0\n")
+
+
+def test_no_intermediate_waypoints_are_sent_to_a_cloud_service():
+    # ruckig's community edition computes intermediate waypoints by calling an outside service.
+    for path in FILES:
+        assert "intermediate_positions" not in path.read_text(encoding="utf-8")
+
+
+def test_nothing_unpickles():
+    for path in FILES:
+        for name in imports(parsed(path)):
+            assert name.split(".")[0] not in {"pickle", "dill", "joblib", "shelve"}, f"{path} imports {name}"
