@@ -1,0 +1,73 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Laws of the normaliser, and what a card refuses."""
+
+import dataclasses
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from wam_ros.core.card import Card, Normaliser, VectorLayout, check_card_fits
+from wam_ros.core.errors import ConfigError, ShapeError
+from wam_ros.files.assets import load_policy
+
+finite = st.floats(-100, 100, allow_nan=False)
+
+
+@given(st.lists(st.tuples(finite, st.floats(0.01, 50), finite), min_size=1, max_size=14))
+def test_normalising_and_back_is_the_identity_inside_the_clamp(rows):
+    low = np.array([r[0] for r in rows])
+    high = low + [r[1] for r in rows]
+    normaliser = Normaliser("min_max", tuple(low), tuple(high), clamp=0)
+    values = np.array([r[2] for r in rows])
+    np.testing.assert_allclose(normaliser.inverse(normaliser.forward(values)), values, atol=1e-9)
+
+
+def test_the_bounds_map_to_one_and_a_clamp_holds():
+    normaliser = Normaliser("quantile", (0.0, -1.0), (2.0, 1.0), clamp=5)
+    np.testing.assert_allclose(normaliser.forward(np.array([2.0, -1.0])), [1, -1])
+    assert normaliser.forward(np.array([1e6, 0.0]))[0] == 5
+
+
+def test_a_dimension_that_never_moved_is_centred_not_blown_up():
+    normaliser = Normaliser("min_max", (0.3,), (0.3,))
+    assert normaliser.forward(np.array([0.3]))[0] == 0
+    assert abs(normaliser.forward(np.array([0.31]))[0]) < 0.02
+
+
+def test_a_vector_of_another_size_is_refused():
+    with pytest.raises(ShapeError, match="expected 2, got 3"):
+        Normaliser("min_max", (0.0, 0.0), (1.0, 1.0)).forward(np.zeros(3))
+
+
+@pytest.fixture
+def card(robot):
+    policy = load_policy("hold")
+    layout = VectorLayout("joint_absolute", robot.joint_names)
+    unit = Normaliser("z_score", (-1.0,) * 14, (1.0,) * 14)
+    return Card(
+        1, "fastwam", "main", "tiny", "x0", 5.0, 5.0, 10, "do: {task}", 16, "hashed", policy.mosaic,
+        layout, layout, unit, unit, policy.rate_hz, policy.horizon, policy.execute_rows, "Apache-2.0", "test", "0",
+    )  # fmt: skip
+
+
+def test_a_card_that_agrees_is_accepted(card, robot):
+    check_card_fits(card, load_policy("hold"), robot)
+
+
+@pytest.mark.parametrize("change", [{"rate_hz": 10.0}, {"horizon": 16}])
+def test_a_card_of_another_rate_or_horizon_is_refused_with_the_remedy(card, robot, change):
+    with pytest.raises(ConfigError, match="copy the value from the checkpoint's card"):
+        check_card_fits(dataclasses.replace(card, **change), load_policy("hold"), robot)
+
+
+def test_a_card_of_another_robot_is_refused(card, robot):
+    other = VectorLayout("joint_absolute", tuple(f"x{i}" for i in range(14)))
+    with pytest.raises(ConfigError, match="trained for this robot"):
+        check_card_fits(dataclasses.replace(card, action=other), load_policy("hold"), robot)
+
+
+def test_a_card_whose_statistics_have_another_size_is_refused(card):
+    with pytest.raises(ConfigError, match="action_normaliser"):
+        dataclasses.replace(card, action_normaliser=Normaliser("z_score", (0.0,), (1.0,)))

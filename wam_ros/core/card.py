@@ -1,0 +1,188 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The card of a checkpoint: everything that its weights do not say, and that must agree with robot and policy.
+
+Nothing in a released weight file tells its noise schedule, prompt template, camera layout or normaliser; a
+wrong guess moves the robot wrongly without an error. So a checkpoint is a folder of safetensors and this
+card, and the policy node refuses to start when the card disagrees with the robot or the policy YAML.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import Literal
+
+import numpy as np
+
+from wam_ros.core.errors import ConfigError, ShapeError, mismatch
+from wam_ros.core.policy import Mosaic, Policy
+from wam_ros.core.robot import Robot
+from wam_ros.core.types import FloatArray
+
+FORMAT = 1
+
+
+@dataclass(frozen=True)
+class Normaliser:
+    """An affine map of each dimension to about -1..1, and back.
+
+    Attributes:
+        kind: what ``low`` and ``high`` were made from: z_score (mean - std, mean + std), min_max, or
+            quantile (1 % and 99 %); the map is the same for all: low to -1, high to +1.
+        low, high: (A,) in the vector's own units.
+        clamp: bound of the normalised value on the way in; 0 for none. The way back is never clamped.
+    """
+
+    kind: Literal["z_score", "min_max", "quantile"]
+    low: tuple[float, ...]
+    high: tuple[float, ...]
+    clamp: float = 5.0
+
+    def __post_init__(self) -> None:
+        if len(self.low) != len(self.high):
+            raise ConfigError(
+                mismatch("normaliser: high", f"{len(self.low)} values", len(self.high), "give one per dimension")
+            )
+        if not np.isfinite([*self.low, *self.high]).all() or self.clamp < 0:
+            raise ConfigError("normaliser: low, high and clamp must be finite numbers; recompute the statistics")
+
+    def _centre_and_scale(self) -> tuple[FloatArray, FloatArray]:
+        low, high = np.asarray(self.low), np.asarray(self.high)
+        half = (high - low) / 2
+        # A dimension that never moved carries nothing: it is centred, not blown up.
+        return (low + high) / 2, np.where(half < 5e-5, 1.0, half)
+
+    def forward(self, values: FloatArray) -> FloatArray:
+        """Return normalised values (..., A)."""
+        self._check(values)
+        centre, scale = self._centre_and_scale()
+        out = (values - centre) / scale
+        return np.clip(out, -self.clamp, self.clamp) if self.clamp else out
+
+    def inverse(self, normalised: FloatArray) -> FloatArray:
+        """Return values in the vector's own units (..., A)."""
+        self._check(normalised)
+        centre, scale = self._centre_and_scale()
+        return normalised * scale + centre
+
+    def _check(self, values: FloatArray) -> None:
+        if values.shape[-1] != len(self.low):
+            raise ShapeError(
+                mismatch("normaliser: last axis", len(self.low), values.shape[-1], "use the vector of the card")
+            )
+
+
+@dataclass(frozen=True)
+class VectorLayout:
+    """What the dimensions of a state or action vector mean.
+
+    Attributes:
+        kind: joint positions or tool poses (xyz [m], quaternion xyzw or axis-angle), each with the
+            gripper's opening last; absolute, or relative to the observed state at the chunk's start.
+        names: (A,) one for each dimension, in order; joint layouts use the robot's joint names.
+    """
+
+    kind: Literal["joint_absolute", "joint_relative", "pose_absolute", "pose_relative"]
+    names: tuple[str, ...]
+
+
+@dataclass(frozen=True)
+class Card:
+    """What the weights do not say.
+
+    Attributes:
+        family, variant, size: which classes and which parameters build the model.
+        params: parameters that differ from the named size.
+        target: what the action expert predicts: the velocity (noise - x0) or the clean sample.
+        shift_video, shift_action, steps: noise schedule (sigma = s u / (1 + (s - 1) u)) and Euler steps.
+        prompt_template: with ``{task}`` where the instruction goes.
+        text_length, text_padding: tokens of the text, and what stands in the places after its end.
+        mosaic: the image the model was trained on.
+        state, action: vector layouts; ``state_normaliser`` and ``action_normaliser`` their maps.
+        rate_hz, horizon, execute_rows: of its chunks.
+        seed: the noise of every chunk is drawn anew from it, so that chunks agree with each other.
+        prefix_rows: largest number of committed rows it was trained to continue; 0 if it was not.
+        licence, source: of the weights; ``source_sha256`` of the file they were converted from,
+            ``weights_sha256`` of the safetensors file beside this card.
+        command: the exact command that made it.
+    """
+
+    format: int
+    family: Literal["fastwam", "xwam"]
+    variant: str
+    size: str
+    target: Literal["velocity", "x0"]
+    shift_video: float
+    shift_action: float
+    steps: int
+    prompt_template: str
+    text_length: int
+    text_padding: Literal["zero", "raw", "hashed"]
+    mosaic: Mosaic
+    state: VectorLayout
+    action: VectorLayout
+    state_normaliser: Normaliser
+    action_normaliser: Normaliser
+    rate_hz: float
+    horizon: int
+    execute_rows: int
+    licence: str
+    source: str
+    weights_sha256: str
+    seed: int = 0
+    prefix_rows: int = 0
+    source_sha256: str = ""
+    command: str = ""
+    params: dict[str, float | int | bool | str] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        if self.format != FORMAT:
+            raise ConfigError(
+                mismatch("card format", FORMAT, self.format, "convert the checkpoint again with this version")
+            )
+        for what, layout, normaliser in (
+            ("state", self.state, self.state_normaliser),
+            ("action", self.action, self.action_normaliser),
+        ):
+            if len(layout.names) != len(normaliser.low):
+                raise ConfigError(
+                    mismatch(
+                        f"card: {what}_normaliser",
+                        f"{len(layout.names)} dimensions",
+                        len(normaliser.low),
+                        "use the statistics of this layout",
+                    )
+                )
+        if "{task}" not in self.prompt_template:
+            raise ConfigError(
+                mismatch("card: prompt_template", "a text with {task}", repr(self.prompt_template), "add it")
+            )
+
+
+def check_card_fits(card: Card, policy: Policy, robot: Robot) -> None:
+    """Refuse a checkpoint that was made for another robot, camera layout, rate or horizon.
+
+    Raises:
+        ConfigError: naming the first disagreement and its remedy.
+    """
+    pairs = (
+        ("mosaic", card.mosaic, policy.mosaic),
+        ("rate_hz", card.rate_hz, policy.rate_hz),
+        ("horizon", card.horizon, policy.horizon),
+    )
+    for what, of_card, of_policy in pairs:
+        if of_card != of_policy:
+            raise ConfigError(
+                mismatch(
+                    f"policy {policy.name}: {what}", of_card, of_policy, "copy the value from the checkpoint's card"
+                )
+            )
+    for what, layout in (("state", card.state), ("action", card.action)):
+        if layout.kind.startswith("joint") and layout.names != robot.joint_names:
+            raise ConfigError(
+                mismatch(
+                    f"checkpoint {what} for robot {robot.name}",
+                    list(robot.joint_names),
+                    list(layout.names),
+                    "use a checkpoint trained for this robot",
+                )
+            )
