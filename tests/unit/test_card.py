@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 from wam_ros.core.card import Card, Normaliser, VectorLayout, check_card_fits
 from wam_ros.core.errors import ConfigError, ShapeError
 from wam_ros.files.assets import load_policy
+from wam_ros.files.card import WEIGHTS, read_card, sha256_of, write_card
 
 finite = st.floats(-100, 100, allow_nan=False)
 
@@ -71,3 +72,31 @@ def test_a_card_of_another_robot_is_refused(card, robot):
 def test_a_card_whose_statistics_have_another_size_is_refused(card):
     with pytest.raises(ConfigError, match="action_normaliser"):
         dataclasses.replace(card, action_normaliser=Normaliser("z_score", (0.0,), (1.0,)))
+
+
+def saved(folder, card, weights=b"weights"):
+    (folder / WEIGHTS).write_bytes(weights)
+    card = dataclasses.replace(card, weights_sha256=sha256_of(folder / WEIGHTS))
+    write_card(folder, card)
+    return card
+
+
+def test_a_written_card_is_read_back_equal(card, tmp_path):
+    assert saved(tmp_path, card) == read_card(tmp_path)
+
+
+def test_weights_that_changed_after_the_card_are_refused(card, tmp_path):
+    saved(tmp_path, card)
+    (tmp_path / WEIGHTS).write_bytes(b"other")
+    with pytest.raises(ConfigError, match="damaged or belongs to another card"):
+        read_card(tmp_path)
+
+
+def test_a_folder_without_card_or_with_an_unknown_key_is_refused_with_its_path(card, tmp_path):
+    with pytest.raises(ConfigError, match=r"no card; expected a folder made by"):
+        read_card(tmp_path)
+    saved(tmp_path, card)
+    path = tmp_path / "card.json"
+    path.write_text(path.read_text().replace('"steps"', '"stepz"'))
+    with pytest.raises(ConfigError, match=r"\$\.stepz"):
+        read_card(tmp_path)
