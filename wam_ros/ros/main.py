@@ -1,0 +1,71 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Run one node in this process: init, spin a SingleThreadedExecutor, end cleanly.
+
+SIGINT and SIGTERM only ask the loop to end. The callback that runs is finished, the ROS context stays
+valid until the node is destroyed, so a node may still publish in ``destroy_node`` (motion comes to rest).
+"""
+
+from __future__ import annotations
+
+import signal
+from collections.abc import Callable
+from types import FrameType
+
+import rclpy
+from rclpy.executors import ExternalShutdownException, SingleThreadedExecutor
+from rclpy.logging import get_logger
+from rclpy.node import Node
+from rclpy.signals import SignalHandlerOptions
+
+from wam_ros.core.errors import WamError
+
+#: How long an idle process may take to notice a signal: rcl's wait is not interrupted by one [s].
+_NOTICE_S = 0.1
+
+
+class _StopRequest:
+    """Remembers that SIGINT or SIGTERM has come."""
+
+    def __init__(self) -> None:
+        self.received = False
+        for number in (signal.SIGINT, signal.SIGTERM):
+            signal.signal(number, self._on_signal)
+
+    def _on_signal(self, _number: int, _frame: FrameType | None) -> None:
+        self.received = True
+
+
+def run_node(make_node: Callable[[], Node], args: list[str] | None = None) -> int:
+    """Spin the node until SIGINT, SIGTERM or shutdown; return the exit code of the process.
+
+    Args:
+        make_node: usually the node's class. A WamError raised by it, or later by a callback, is
+            logged as one sentence and gives exit code 2; any other error is a bug and keeps its traceback.
+        args: the command line for rclpy, ``sys.argv`` when None.
+    """
+    stop = _StopRequest()
+    rclpy.init(args=args, signal_handler_options=SignalHandlerOptions.NO)
+    node: Node | None = None
+    try:
+        node = make_node()
+        _spin(node, stop)
+    except (KeyboardInterrupt, ExternalShutdownException):
+        return 0
+    except WamError as error:
+        get_logger(node.get_name() if node else "wam").fatal(str(error))
+        return 2
+    finally:
+        if node is not None:
+            node.destroy_node()
+        rclpy.try_shutdown()
+    return 0
+
+
+def _spin(node: Node, stop: _StopRequest) -> None:
+    executor = SingleThreadedExecutor()
+    executor.add_node(node)
+    try:
+        while not stop.received:
+            executor.spin_once(timeout_sec=_NOTICE_S)
+    finally:
+        executor.shutdown()
