@@ -1,0 +1,117 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The node graph, described once as data; ``runner.py`` and ``launching.py`` only play it.
+
+Robot and twin differ by one node: ``sim_robot`` stands where the real robot's driver would be.
+Nodes use fixed relative names; what a driver calls its topics stands in the robot YAML.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Literal
+
+from wam_ros.core.errors import ConfigError, mismatch
+from wam_ros.core.policy import Policy, check_policy_fits
+from wam_ros.core.robot import Robot
+from wam_ros.core.task import Task
+
+Pace = Literal["realtime", "lockstep"]
+Value = str | int | float | bool
+
+
+@dataclass(frozen=True)
+class NodeSpec:
+    """One node of the graph.
+
+    Attributes:
+        name: its name on the wire.
+        target: the module below ``wam_ros.nodes`` that is its program, also its ``ros2 run`` executable.
+        params: its ROS parameters.
+        remaps: relative names to the names of this graph.
+        required: the graph ends when this node ends.
+    """
+
+    name: str
+    target: str
+    params: Mapping[str, Value] = field(default_factory=dict)
+    remaps: tuple[tuple[str, str], ...] = ()
+    required: bool = True
+
+
+@dataclass(frozen=True)
+class RunOptions:
+    """What to run and how.
+
+    Attributes:
+        robot, task, policy: a name, or the path of a YAML file; this is what the nodes are given.
+        seed: of the first attempt; later attempts count on from it.
+        pace: simulated time follows the wall clock, or goes round as a token (docs/adr/0001).
+        declared_latency_s: the inference latency that simulated time advances by in lockstep.
+        view: start the browser view at the side.
+        params: further node parameters, as ``(node, parameter, value)``.
+    """
+
+    robot: str
+    task: str
+    policy: str
+    seed: int = 0
+    pace: Pace = "realtime"
+    declared_latency_s: float = 0.19
+    view: bool = False
+    params: tuple[tuple[str, str, Value], ...] = ()
+
+    def __post_init__(self) -> None:
+        if not 0 <= self.declared_latency_s <= 10:
+            raise ConfigError(
+                mismatch("latency", "0 to 10 s", f"{self.declared_latency_s} s", "give it in milliseconds")
+            )
+        if not 0 <= self.seed < 2**31:
+            raise ConfigError(mismatch("seed", "0 to 2147483647", self.seed, "choose another"))
+
+
+def build_graph(robot: Robot, task: Task, policy: Policy, options: RunOptions) -> tuple[NodeSpec, ...]:
+    """Return the nodes that run this task on this robot with this policy.
+
+    Raises:
+        ConfigError: when the three do not fit together or an option is meant for another graph.
+    """
+    _check_fits(robot, task, policy, options)
+    shared: dict[str, Value] = {"robot": options.robot, "task": options.task, "use_sim_time": robot.simulated}
+    line: list[tuple[str, dict[str, Value]]] = [
+        ("policy", {"policy": options.policy, "declared_latency_s": options.declared_latency_s}),
+        ("motion", {}),
+        ("safety", {}),
+    ]
+    if robot.simulated:
+        line.insert(0, ("sim_robot", {"seed": options.seed, "pace": options.pace}))
+    if options.pace == "lockstep":
+        _close_ring(line)
+    if options.view:
+        line.append(("viewer", {}))
+    specs = (NodeSpec(name, name, shared | params, required=name != "viewer") for name, params in line)
+    return _with_params(tuple(specs), options)
+
+
+def _check_fits(robot: Robot, task: Task, policy: Policy, options: RunOptions) -> None:
+    check_policy_fits(policy, robot)
+    if robot.simulated and not task.scene:
+        raise ConfigError(f"task {task.name} has no scene for the simulated robot {robot.name}; choose a real robot")
+    if options.pace == "lockstep" and not robot.simulated:
+        raise ConfigError(f"pace lockstep needs a simulated robot and {robot.name} is real; choose pace realtime")
+
+
+def _close_ring(line: list[tuple[str, dict[str, Value]]]) -> None:
+    """Tell each node whose token it waits for; the first waits for the last."""
+    names = [name for name, _ in line]
+    for i, (_, params) in enumerate(line):
+        params["lockstep_after"] = names[i - 1]
+
+
+def _with_params(specs: tuple[NodeSpec, ...], options: RunOptions) -> tuple[NodeSpec, ...]:
+    by_name = {spec.name: dict(spec.params) for spec in specs}
+    for node, parameter, value in options.params:
+        if node not in by_name:
+            raise ConfigError(mismatch(f"node of parameter {parameter}", ", ".join(by_name), node, "choose one"))
+        by_name[node][parameter] = value
+    return tuple(NodeSpec(s.name, s.target, by_name[s.name], s.remaps, s.required) for s in specs)

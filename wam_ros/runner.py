@@ -1,0 +1,188 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Play a graph as processes of this computer, without ``ros2 launch``.
+
+Each node is a process in a group of its own, so Ctrl-C reaches the runner alone and the nodes end in
+order. A required node that ends stops all others and is named. Nodes ask the kernel to be told when the
+runner dies (:func:`end_with_runner`), so that not even ``kill -9`` of the runner leaves an orphan.
+"""
+
+from __future__ import annotations
+
+import ctypes
+import os
+import signal
+import subprocess
+import sys
+from collections.abc import Mapping, Sequence
+from contextlib import suppress
+from dataclasses import dataclass
+from pathlib import Path
+from time import monotonic
+from types import TracebackType
+
+import yaml
+
+from wam_ros.core.errors import WamError
+from wam_ros.graph import NodeSpec
+from wam_ros.shared_memory import remove_abandoned, segments_of
+
+RUNNER_PID = "WAM_RUNNER_PID"
+PR_SET_PDEATHSIG = 1
+# What is sent to end a node, and how long it may take [s]; an inference that runs is waited for.
+ENDINGS = ((signal.SIGINT, 5.0), (signal.SIGTERM, 2.0), (signal.SIGKILL, 2.0))
+
+
+class NodeEndedError(WamError):
+    """A required node that has ended by itself.
+
+    Attributes:
+        node: its name.
+        exit_code: what it ended with; 2 is a user's mistake, negative a signal.
+    """
+
+    def __init__(self, node: str, exit_code: int, log: Path) -> None:
+        self.node, self.exit_code = node, exit_code
+        how = f"was ended by {signal.Signals(-exit_code).name}" if exit_code < 0 else f"ended with code {exit_code}"
+        super().__init__(f"node {node} {how}: {_last_words(log)} (log: {log})")
+
+
+def command(spec: NodeSpec, params_file: Path) -> list[str]:
+    """Return the command line of a node; parameters travel as a file because ``-p`` re-reads strings as numbers."""
+    remaps = [("__node", spec.name), *spec.remaps]
+    arguments = [word for a, b in remaps for word in ("-r", f"{a}:={b}")]
+    start = [sys.executable, "-m", "wam_ros", "node", spec.target]
+    return [*start, "--ros-args", *arguments, "--params-file", str(params_file)]
+
+
+def params_yaml(spec: NodeSpec) -> str:
+    """Return the parameter file of a node."""
+    return yaml.safe_dump({"/**": {"ros__parameters": dict(spec.params)}}, sort_keys=True)
+
+
+def end_with_runner() -> None:
+    """Let the kernel end this process when the runner that started it dies; does nothing without one."""
+    runner = os.environ.get(RUNNER_PID)
+    if runner is None or not sys.platform.startswith("linux"):
+        return
+    ctypes.CDLL(None).prctl(PR_SET_PDEATHSIG, signal.SIGTERM)
+    if os.getppid() != int(runner):
+        raise KeyboardInterrupt
+
+
+@dataclass
+class _Child:
+    spec: NodeSpec
+    process: subprocess.Popen[bytes]
+    log: Path
+    peak_kb: int = 0
+    segments: frozenset[Path] = frozenset()
+
+    def sample(self) -> None:
+        """Keep the peak memory and the shared memory of the process, while it still has them."""
+        folder = Path(f"/proc/{self.process.pid}")
+        with suppress(OSError):
+            for line in (folder / "status").read_text().splitlines():
+                if line.startswith("VmHWM:"):
+                    self.peak_kb = int(line.split()[1])
+            self.segments |= segments_of(folder / "maps")
+
+
+class Runner:
+    """The processes of one graph; a context manager that ends them all.
+
+    Args:
+        specs: the graph.
+        folder: gets ``nodes/NAME.yaml`` (parameters) and ``nodes/NAME.log`` of each node.
+        environment: of every process.
+    """
+
+    def __init__(self, specs: Sequence[NodeSpec], folder: Path, environment: Mapping[str, str]) -> None:
+        self._specs = tuple(specs)
+        self._folder = folder / "nodes"
+        self._environment = {**environment, RUNNER_PID: str(os.getpid()), "ROS_LOG_DIR": str(self._folder / "ros")}
+        self._children: list[_Child] = []
+
+    def __enter__(self) -> Runner:
+        self._folder.mkdir(parents=True, exist_ok=True)
+        try:
+            for spec in self._specs:
+                self._children.append(self._start(spec))
+        except BaseException:
+            self.stop()
+            raise
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.stop()
+
+    @property
+    def pids(self) -> dict[str, int]:
+        """Process of each node."""
+        return {child.spec.name: child.process.pid for child in self._children}
+
+    @property
+    def peak_memory_mb(self) -> dict[str, float]:
+        """Largest resident memory of each node so far [MB]."""
+        return {child.spec.name: round(child.peak_kb / 1024, 1) for child in self._children}
+
+    def check(self) -> None:
+        """Sample the memory of every node, and see that the required ones are alive.
+
+        Raises:
+            NodeEndedError: naming the first required node that is gone.
+        """
+        for child in self._children:
+            child.sample()
+            code = child.process.poll()
+            if code is not None and child.spec.required:
+                raise NodeEndedError(child.spec.name, code, child.log)
+
+    def stop(self) -> None:
+        """End every node: ask, insist, kill. A further Ctrl-C goes on to the next step at once."""
+        for child in self._children:
+            child.sample()
+        for number, patience_s in ENDINGS:
+            with suppress(KeyboardInterrupt):
+                self._send(number)
+                if self._gone_within(patience_s):
+                    break
+        if any(child.process.returncode not in (0, 2) for child in self._children):
+            remove_abandoned(frozenset().union(*(child.segments for child in self._children)))
+
+    def _start(self, spec: NodeSpec) -> _Child:
+        params_file, log = self._folder / f"{spec.name}.yaml", self._folder / f"{spec.name}.log"
+        params_file.write_text(params_yaml(spec), encoding="utf-8")
+        with log.open("wb") as output:
+            process = subprocess.Popen(
+                command(spec, params_file),
+                env=self._environment,
+                stdin=subprocess.DEVNULL,
+                stdout=output,
+                stderr=subprocess.STDOUT,
+                start_new_session=True,
+            )
+        return _Child(spec, process, log)
+
+    def _send(self, number: signal.Signals) -> None:
+        for child in self._children:
+            if child.process.poll() is None:
+                with suppress(ProcessLookupError):
+                    os.killpg(child.process.pid, number)
+
+    def _gone_within(self, patience_s: float) -> bool:
+        deadline = monotonic() + patience_s
+        for child in self._children:
+            with suppress(subprocess.TimeoutExpired):
+                child.process.wait(max(0.0, deadline - monotonic()))
+        return all(child.process.returncode is not None for child in self._children)
+
+
+def _last_words(log: Path) -> str:
+    """Return the sentence a node ended with: its fatal message, else its last line."""
+    lines = [line for line in log.read_text(encoding="utf-8", errors="replace").splitlines() if line.strip()]
+    fatal = [line for line in lines if line.startswith("[FATAL]")]
+    if fatal:
+        return fatal[-1].split("]: ", 1)[-1]
+    return lines[-1] if lines else "it said nothing"
