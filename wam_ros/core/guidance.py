@@ -52,7 +52,7 @@ def prefix_weights(horizon: int, delay_rows: int, execute_rows: int, fade: Fade 
     else:
         weights = np.clip((start - 1 - rows) / (end - start + 1) + 1, 0.0, 1.0)
         if fade == "exp":
-            weights = weights * np.expm1(weights) / (np.e - 1)
+            weights = weights * np.expm1(weights) / np.expm1(1.0)
     return np.where(rows < end, weights, 0.0)
 
 
