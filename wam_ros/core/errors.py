@@ -44,6 +44,10 @@ class DatasetError(WamError):
     """A recorded episode or dataset that does not hold what it declares."""
 
 
+class LockstepError(WamError):
+    """A member of the lockstep ring that did not pass the token on in time."""
+
+
 class MissingDependencyError(WamError):
     """An optional package or system library that is needed now and is not installed."""
 
