@@ -1,0 +1,114 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Control time: one monotone count of nanoseconds for all decisions, and its way to and from stamps.
+
+On a robot it is the steady clock, set to the wall clock once at the start. Stamps live on the wall
+clock; when that jumps (NTP, PTP, an operator), only the mapping of stamps is anchored anew and control
+does not notice. Under ``use_sim_time`` stamps and control both live on ``/clock``.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Protocol
+
+from rclpy.clock import Clock, ClockType
+from rclpy.node import Node
+
+#: A disagreement of wall and steady clock above this is a jump, not a drift [ns].
+JUMP_NS = 50_000_000
+
+
+class Timebase(Protocol):
+    """Control time and its mapping to stamps.
+
+    Attributes:
+        jumps: how often the stamps' clock has jumped.
+    """
+
+    jumps: int
+
+    def now_ns(self) -> int:
+        """Return control time."""
+        ...
+
+    def from_stamp(self, stamp_ns: int) -> int:
+        """Return the control time of a sensor stamp."""
+        ...
+
+    def to_stamp(self, control_ns: int) -> int:
+        """Return the stamp of a control time."""
+        ...
+
+
+class SteadyTimebase:
+    """The steady clock, on the wall clock's numbers.
+
+    Args:
+        steady, wall: read the two clocks [ns].
+
+    The mapping follows a drift of the wall clock (NTP slewing) at each reading; a jump is counted as well.
+    """
+
+    def __init__(self, steady: Callable[[], int], wall: Callable[[], int]) -> None:
+        self.jumps = 0
+        self._steady, self._wall = steady, wall
+        self._origin_ns = wall() - steady()
+        self._shift_ns = 0
+
+    def now_ns(self) -> int:
+        """Return control time; monotone whatever the wall clock does."""
+        control_ns = self._steady() + self._origin_ns
+        shift_ns = self._wall() - control_ns
+        if abs(shift_ns - self._shift_ns) > JUMP_NS:
+            self.jumps += 1
+        self._shift_ns = shift_ns
+        return control_ns
+
+    def from_stamp(self, stamp_ns: int) -> int:
+        """Return the control time of a stamp taken since the last jump."""
+        return stamp_ns - self._shift_ns
+
+    def to_stamp(self, control_ns: int) -> int:
+        """Return the stamp of a control time on today's wall clock."""
+        return control_ns + self._shift_ns
+
+
+class SimTimebase:
+    """ROS time under ``use_sim_time``; a step back (a new attempt) is counted as a jump."""
+
+    def __init__(self, clock: Callable[[], int]) -> None:
+        self.jumps = 0
+        self._clock = clock
+        self._last_ns = clock()
+
+    def now_ns(self) -> int:
+        """Return simulated time; 0 until the first ``/clock``."""
+        now_ns = self._clock()
+        if now_ns < self._last_ns:
+            self.jumps += 1
+        self._last_ns = now_ns
+        return now_ns
+
+    def from_stamp(self, stamp_ns: int) -> int:
+        """Return the stamp."""
+        return stamp_ns
+
+    def to_stamp(self, control_ns: int) -> int:
+        """Return the control time."""
+        return control_ns
+
+
+def steady_clock() -> Clock:
+    """Return a clock that never jumps: for timers that must go on when simulated time rests."""
+    return Clock(clock_type=ClockType.STEADY_TIME)
+
+
+def timebase_of(node: Node) -> Timebase:
+    """Return the control time of a node: simulated if its ``use_sim_time`` is set, else steady."""
+    if node.get_parameter("use_sim_time").value:
+        return SimTimebase(_reader(node.get_clock()))
+    return SteadyTimebase(_reader(steady_clock()), _reader(Clock(clock_type=ClockType.SYSTEM_TIME)))
+
+
+def _reader(clock: Clock) -> Callable[[], int]:
+    return lambda: int(clock.now().nanoseconds)
