@@ -1,0 +1,40 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Group laws of rigid transforms."""
+
+import numpy as np
+from hypothesis import given
+from hypothesis import strategies as st
+from hypothesis.extra.numpy import arrays
+
+from wam_ros.core.transforms import apply, exp, invert, log, skew
+
+twists = arrays(np.float64, 6, elements=st.floats(-1.2, 1.2, allow_nan=False, width=32))
+
+
+@given(twists)
+def test_log_undoes_exp(twist):
+    np.testing.assert_allclose(log(exp(twist)), twist, atol=1e-7)
+
+
+@given(twists, twists, twists)
+def test_transforms_form_a_group(a, b, c):
+    A, B, C = exp(a), exp(b), exp(c)
+    np.testing.assert_allclose((A @ B) @ C, A @ (B @ C), atol=1e-12)
+    np.testing.assert_allclose(A @ invert(A), np.eye(4), atol=1e-12)
+    np.testing.assert_allclose(invert(A @ B), invert(B) @ invert(A), atol=1e-12)
+
+
+@given(twists, twists)
+def test_T_a_c_is_T_a_b_times_T_b_c(a, b):
+    T_a_b, T_b_c, p_c = exp(a), exp(b), np.array([0.1, -0.2, 0.3])
+    np.testing.assert_allclose(apply(T_a_b, apply(T_b_c, p_c)), apply(T_a_b @ T_b_c, p_c), atol=1e-12)
+
+
+@given(twists)
+def test_skew_is_the_cross_product(twist):
+    np.testing.assert_allclose(skew(twist[:3]) @ twist[3:], np.cross(twist[:3], twist[3:]), atol=1e-12)
+
+
+def test_inversion_works_on_stacks():
+    stack = np.stack([exp(np.full(6, x)) for x in (0.1, 0.4)])
+    np.testing.assert_allclose(stack @ invert(stack), np.tile(np.eye(4), (2, 1, 1)), atol=1e-12)
