@@ -1,0 +1,118 @@
+# SPDX-License-Identifier: Apache-2.0
+"""A motion of constant jerk pieces: exact to evaluate, to join and to check against limits.
+
+Between two knots the jerk of each joint is constant, so acceleration is linear, velocity quadratic and
+position cubic in time; p, v and a are continuous by construction, because they are integrals.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from wam_ros.core.types import FloatArray
+
+
+@dataclass(frozen=True)
+class State:
+    """Position, velocity and acceleration of J joints at one time [rad, rad/s, rad/s^2]."""
+
+    position: FloatArray
+    velocity: FloatArray
+    acceleration: FloatArray
+
+    @classmethod
+    def at_rest(cls, position: FloatArray) -> State:
+        """Return the state that stands still at a position."""
+        position = np.asarray(position, dtype=np.float64)
+        return cls(position, np.zeros_like(position), np.zeros_like(position))
+
+    def __sub__(self, other: State) -> State:
+        return State(
+            self.position - other.position,
+            self.velocity - other.velocity,
+            self.acceleration - other.acceleration,
+        )
+
+
+@dataclass(frozen=True)
+class Spline:
+    """M pieces of constant jerk for J joints.
+
+    Attributes:
+        knots_s: (M + 1,) rising times, the first is 0.
+        positions, velocities, accelerations: (M + 1, J) state at each knot.
+        jerks: (M, J) jerk of each piece [rad/s^3].
+    """
+
+    knots_s: FloatArray
+    positions: FloatArray
+    velocities: FloatArray
+    accelerations: FloatArray
+    jerks: FloatArray
+
+    @classmethod
+    def from_jerks(cls, start: State, knots_s: FloatArray, jerks: FloatArray) -> Spline:
+        """Integrate pieces of constant jerk from a state."""
+        h = np.diff(knots_s)[:, None]
+        a = _running(start.acceleration, jerks * h)
+        v = _running(start.velocity, (a[:-1] + jerks * h / 2) * h)
+        p = _running(start.position, (v[:-1] + (a[:-1] / 2 + jerks * h / 6) * h) * h)
+        return cls(np.asarray(knots_s, dtype=np.float64), p, v, a, jerks)
+
+    @classmethod
+    def rest(cls, position: FloatArray) -> Spline:
+        """Return the motion that stays where it is."""
+        state = State.at_rest(position)
+        return cls(
+            np.zeros(1),
+            *(x[None] for x in (state.position, state.velocity, state.acceleration)),
+            np.zeros((0, state.position.size)),
+        )
+
+    @property
+    def duration_s(self) -> float:
+        """Time of the last knot."""
+        return float(self.knots_s[-1])
+
+    @property
+    def end(self) -> State:
+        """State at the last knot."""
+        return State(self.positions[-1], self.velocities[-1], self.accelerations[-1])
+
+    def at(self, time_s: float) -> State:
+        """Return the state at a time; before the first knot the first state, after the last one rest there."""
+        if time_s >= self.duration_s:
+            return State.at_rest(self.positions[-1])
+        p, v, a = self.sample(np.array([time_s]))
+        return State(p[0], v[0], a[0])
+
+    def sample(self, times_s: FloatArray) -> tuple[FloatArray, FloatArray, FloatArray]:
+        """(N,) times to (N, J) positions, velocities, accelerations; at rest from the last knot on."""
+        times = np.clip(times_s, 0.0, self.duration_s)
+        piece = np.clip(np.searchsorted(self.knots_s, times, side="right") - 1, 0, max(len(self.jerks) - 1, 0))
+        if not len(self.jerks):
+            still = np.zeros((len(times), self.positions.shape[1]))
+            return self.positions[piece], still, still
+        s = (times - self.knots_s[piece])[:, None]
+        j, a0, v0 = self.jerks[piece], self.accelerations[piece], self.velocities[piece]
+        moving = (np.asarray(times_s) < self.duration_s)[:, None]
+        a = np.where(moving, a0 + j * s, 0.0)
+        v = np.where(moving, v0 + (a0 + j * s / 2) * s, 0.0)
+        return self.positions[piece] + (v0 + (a0 / 2 + j * s / 6) * s) * s, v, a
+
+    def then(self, following: Spline) -> Spline:
+        """Append a motion that starts in the state in which this one ends."""
+        join = [np.concatenate((x[:-1], y)) for x, y in zip(self._states, following._states, strict=True)]
+        knots = np.concatenate((self.knots_s[:-1], self.knots_s[-1] + following.knots_s))
+        return Spline(knots, join[0], join[1], join[2], np.concatenate((self.jerks, following.jerks)))
+
+    @property
+    def _states(self) -> Sequence[FloatArray]:
+        return (self.positions, self.velocities, self.accelerations)
+
+
+def _running(start: FloatArray, steps: FloatArray) -> FloatArray:
+    return np.concatenate((start[None], start + np.cumsum(steps, axis=0)))
