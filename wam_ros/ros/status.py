@@ -6,6 +6,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 
 from diagnostic_msgs.msg import DiagnosticArray, DiagnosticStatus, KeyValue
+from rclpy.clock import Clock, ClockType
 from rclpy.node import Node
 from rclpy.timer import Timer
 
@@ -38,7 +39,9 @@ def find_status(array: DiagnosticArray, name: str) -> DiagnosticStatus | None:
 
 
 class StatusReporter:
-    """Publish one status of a node on ``diagnostics`` at a steady pace of the node's clock.
+    """Publish one status of a node on ``diagnostics`` at a steady pace.
+
+    By the steady clock: while simulated time stands still, the graph still has to be seen arming.
 
     Args:
         node: the reporting node; the status is named ``wam/<node>``.
@@ -54,7 +57,7 @@ class StatusReporter:
         self._node = node
         self._read = read
         self._publisher = node.create_publisher(DiagnosticArray, "diagnostics", EVENT)
-        self.timer: Timer = node.create_timer(1.0 / rate_hz, self.report)
+        self.timer: Timer = node.create_timer(1.0 / rate_hz, self.report, clock=Clock(clock_type=ClockType.STEADY_TIME))
 
     def report(self) -> None:
         """Publish the status as it is now."""
