@@ -58,11 +58,13 @@ class _Watch:
         self._timer.cancel()
 
     def start(self, complaint: str) -> None:
+        """Wait from now on; ``complaint`` is what is said when it takes too long."""
         self._complaint = complaint
         self._deadline_s = monotonic() + (self._patience.later_s if self._rounds else self._patience.first_s)
         self._timer.reset()
 
     def stop(self) -> None:
+        """What was awaited has come."""
         self._rounds += 1
         self._timer.cancel()
 
@@ -203,6 +205,7 @@ class _Outlet:
         self._publisher = node.create_publisher(TimeReference, f"lockstep/{name}", LATCHED)
 
     def send(self, token: Token) -> None:
+        """Publish the token."""
         message = TimeReference(source=self._name)
         message.header.stamp = Time(nanoseconds=token.time_ns).to_msg()
         message.time_ref = Time(nanoseconds=token.needed_ns).to_msg()
