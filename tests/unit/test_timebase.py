@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 pytest.importorskip("rclpy", reason="no ROS 2 in this environment")
-from wam_ros.ros.timebase import SimTimebase, SteadyTimebase
+from wam_ros.ros.timebase import DRIFT_NS, SimTimebase, SteadyTimebase
 
 HOUR_NS = 3_600_000_000_000
 
@@ -57,7 +57,18 @@ def test_a_slewed_wall_clock_is_followed_and_is_no_jump():
         clocks.pass_ns(10_000_000, slew_ns=5_000)
         base.now_ns()
     assert base.jumps == 0
-    assert base.to_stamp(base.now_ns()) == clocks.wall_ns
+    assert abs(base.to_stamp(base.now_ns()) - clocks.wall_ns) <= DRIFT_NS
+
+
+def test_one_stamp_keeps_one_control_time_while_the_clocks_tremble():
+    clocks = Clocks()
+    base = clocks.timebase()
+    before_ns = base.from_stamp(clocks.wall_ns)
+    stamp_ns = clocks.wall_ns
+    for tremble_ns in (900, -900, 40_000):
+        clocks.pass_ns(10_000_000, slew_ns=tremble_ns)
+        base.now_ns()
+    assert base.from_stamp(stamp_ns) == before_ns
 
 
 @given(st.lists(st.tuples(st.integers(0, 10**9), st.integers(-HOUR_NS, HOUR_NS)), max_size=20), st.integers(0, 2**60))

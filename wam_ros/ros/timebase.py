@@ -11,11 +11,13 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Protocol
 
-from rclpy.clock import Clock, ClockType
+from rclpy.clock import Clock, ClockType  # type: ignore[attr-defined]
 from rclpy.node import Node
 
 #: A disagreement of wall and steady clock above this is a jump, not a drift [ns].
 JUMP_NS = 50_000_000
+#: The mapping follows a drift in steps of this size, so that one stamp keeps one control time for long [ns].
+DRIFT_NS = 1_000_000
 
 
 class Timebase(Protocol):
@@ -46,7 +48,7 @@ class SteadyTimebase:
     Args:
         steady, wall: read the two clocks [ns].
 
-    The mapping follows a drift of the wall clock (NTP slewing) at each reading; a jump is counted as well.
+    The mapping follows a drift of the wall clock (NTP slewing) in small steps; a jump is counted as well.
     """
 
     def __init__(self, steady: Callable[[], int], wall: Callable[[], int]) -> None:
@@ -59,9 +61,10 @@ class SteadyTimebase:
         """Return control time; monotone whatever the wall clock does."""
         control_ns = self._steady() + self._origin_ns
         shift_ns = self._wall() - control_ns
-        if abs(shift_ns - self._shift_ns) > JUMP_NS:
-            self.jumps += 1
-        self._shift_ns = shift_ns
+        moved_ns = abs(shift_ns - self._shift_ns)
+        self.jumps += moved_ns > JUMP_NS
+        if moved_ns > DRIFT_NS:
+            self._shift_ns = shift_ns
         return control_ns
 
     def from_stamp(self, stamp_ns: int) -> int:
