@@ -1,2 +1,11 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Benchmarks behind wam bench NAME: flat keys, ratios to a floor of the same run."""
+"""Benchmarks behind wam bench NAME: flat keys, ratios to a floor of the same run.
+
+Each module has ``run(options) -> dict[str, float | str]``; ``options`` is the parsed command line.
+"""
+
+BENCHES: dict[str, str] = {
+    "sync": "wam_ros.bench.sync",
+    "images": "wam_ros.bench.images",
+    "runtime": "wam_ros.bench.runtime",
+}
