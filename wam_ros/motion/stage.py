@@ -1,0 +1,205 @@
+# SPDX-License-Identifier: Apache-2.0
+"""What the robot is sent at each tick: nothing, the committed motion, or a stop that is then held.
+
+    SILENT -- safety says ARMED, feedback is fresh --> FOLLOWING
+       ^                                                  | safety says anything else, or a fault
+       +------ at rest, held for a while ------ BRAKING <-+
+
+The stage never trusts that somebody else will stop it: it watches safety's heartbeat, the feedback, its
+own ticks and how well the arms follow. A fault brakes first and is reported until safety has taken note.
+Pure: time and measurements are passed in.
+"""
+
+from __future__ import annotations
+
+from collections import deque
+from dataclasses import dataclass
+from enum import Enum
+
+import numpy as np
+
+from wam_ros.core.errors import WamError
+from wam_ros.core.robot import Robot
+from wam_ros.core.safety import State
+from wam_ros.core.types import Chunk, FloatArray, frozen, nanoseconds
+from wam_ros.motion.splicer import Setpoint, Splicer
+
+
+class Phase(Enum):
+    """What the stage is doing."""
+
+    SILENT = "silent"
+    FOLLOWING = "following"
+    BRAKING = "braking"
+
+
+@dataclass(frozen=True, kw_only=True)
+class StageBounds:
+    """When the stage stops by itself, on control time.
+
+    Attributes:
+        heartbeat_s: silence of safety.
+        feedback_s: silence of the joints.
+        stall_s: gap between two ticks; a shorter one is bridged, because the motion is a function of time.
+        hold_s: how long the rest is commanded after a stop. Drivers that stop when commands stop then hold by
+            themselves, and drivers that keep the last target keep this one.
+        tracking: how far a joint may be outside what was commanded during the last ``lag_s`` [rad].
+        lag_s: longest time by which a sound arm follows its command.
+    """
+
+    heartbeat_s: float = 0.3
+    feedback_s: float = 0.2
+    stall_s: float = 0.25
+    hold_s: float = 0.5
+    tracking_rad: float = 0.3
+    lag_s: float = 0.3
+
+
+class MotionStage:
+    """Decides what the robot is sent.
+
+    Attributes:
+        phase: what it is doing.
+        view: the newest state heard from safety; None until there is one.
+        fault: cause code of its own stop, empty when well; kept until safety says STOPPED or DISARMED.
+        executing: a chunk has been accepted since the start.
+        renewed: what is committed has changed since :meth:`seen`.
+        sees_ns: stamp of the newest chunk that was accepted.
+    """
+
+    def __init__(self, splicer: Splicer, robot: Robot, bounds: StageBounds) -> None:
+        self.phase = Phase.SILENT
+        self.view: State | None = None
+        self.fault = ""
+        self.executing = False
+        self.renewed = False
+        self.sees_ns = 0
+        self._splicer = splicer
+        self._names = robot.joint_names
+        self._arms = ~np.array(robot.gripper_mask)
+        self._heartbeat_ns, self._feedback_ns = nanoseconds(bounds.heartbeat_s), nanoseconds(bounds.feedback_s)
+        self._stall_ns, self._hold_ns = nanoseconds(bounds.stall_s), nanoseconds(bounds.hold_s)
+        self._tracking_rad = bounds.tracking_rad
+        self._heard_ns = self._felt_ns = self._last_ns = 0
+        self._measured: FloatArray | None = None
+        self._sent: deque[FloatArray] = deque(maxlen=max(2, round(bounds.lag_s * robot.command_rate_hz)))
+        self._silent_from_ns = 0
+
+    # -- what is heard ---------------------------------------------------------------------
+
+    def on_safety(self, state: State, now_ns: int) -> None:
+        """Safety's heartbeat."""
+        self.view, self._heard_ns = state, now_ns
+        if not state.live:
+            self.fault = ""
+
+    def on_joints(self, position: FloatArray, now_ns: int) -> None:
+        """(J,) measured in robot order; what is not finite counts as not measured."""
+        if np.isfinite(position).all():
+            self._measured, self._felt_ns = frozen(np.where(self._arms, position, np.clip(position, 0, 1))), now_ns
+
+    def on_chunk(self, chunk: Chunk, now_ns: int) -> bool:
+        """Join a chunk to the committed motion; False when it was refused, and counted."""
+        self._turn(now_ns)
+        accepted = self._splicer.offer(chunk, now_ns).accepted
+        if accepted:
+            self.executing = self.renewed = True
+            self.sees_ns = chunk.stamp_ns
+        return accepted
+
+    def on_bad_chunk(self, error: WamError) -> None:
+        """Count a message that could not be read as a chunk."""
+        self._splicer.refuse(error)
+
+    # -- what is sent ----------------------------------------------------------------------
+
+    def tick(self, now_ns: int) -> Setpoint | None:
+        """Return what to send now, None for nothing."""
+        self._check_time(now_ns)
+        self._turn(now_ns)
+        if self.phase is Phase.FOLLOWING:
+            self._watch(now_ns)
+        if self.phase is Phase.SILENT:
+            return None
+        setpoint = self._splicer.sample(now_ns)
+        self._sent.append(setpoint.position)
+        return setpoint
+
+    def brake(self, now_ns: int) -> None:
+        """Come to rest, hold, then send nothing more."""
+        if self.phase is Phase.FOLLOWING:
+            self._splicer.stop(now_ns)
+            self._enter_braking(now_ns)
+
+    def moving(self, now_ns: int) -> bool:
+        """True until the committed motion is at rest."""
+        return self.phase is not Phase.SILENT and now_ns < self._splicer.at_rest_ns
+
+    def seen(self) -> None:
+        """What is committed has been published."""
+        self.renewed = False
+
+    # -- inside ----------------------------------------------------------------------------
+
+    def _turn(self, now_ns: int) -> None:
+        """Change phase as safety wishes."""
+        heard = now_ns - self._heard_ns <= self._heartbeat_ns
+        live = self.view is not None and self.view.live
+        if self.phase is Phase.FOLLOWING and live and not heard:
+            self._fail("SAFETY_SILENT", now_ns)
+        elif self.phase is Phase.FOLLOWING and not live:
+            self.brake(now_ns)
+        elif self.phase is Phase.BRAKING and now_ns >= self._silent_from_ns:
+            self.phase = Phase.SILENT
+        elif self.phase is Phase.SILENT and live and heard and not self.fault:
+            self._start(now_ns)
+
+    def _start(self, now_ns: int) -> None:
+        if self.view is State.RUNNING:
+            # Safety believes that we are moving: this process has restarted, or forgot.
+            self.fault = "MOTION_RESTARTED"
+        elif self._measured is not None and now_ns - self._felt_ns <= self._feedback_ns:
+            self._splicer.start(self._measured, now_ns)
+            self._sent.clear()
+            self.phase, self.executing, self.renewed = Phase.FOLLOWING, False, True
+
+    def _watch(self, now_ns: int) -> None:
+        if now_ns - self._felt_ns > self._feedback_ns or self._measured is None:
+            self._fail("JOINTS_STALE:motion", now_ns)
+            return
+        if not self._sent:
+            return
+        sent = np.array(self._sent)
+        error = np.maximum(sent.min(axis=0) - self._measured, self._measured - sent.max(axis=0)) * self._arms
+        worst = int(error.argmax())
+        if error[worst] > self._tracking_rad:
+            # Braking along the command would press on against whatever holds the arm: rest where it is.
+            self._rest_at(self._measured, now_ns)
+            self._fail(f"TRACKING:{self._names[worst]}", now_ns)
+
+    def _check_time(self, now_ns: int) -> None:
+        gap_ns, self._last_ns = now_ns - self._last_ns, now_ns
+        if self.phase is Phase.SILENT or 0 <= gap_ns <= self._stall_ns:
+            return
+        # The robot has stood still since the last command: going on in time would be a jump.
+        self._rest_at(self._sent[-1] if self._sent else self._require_measured(), now_ns)
+        self._heard_ns, self._felt_ns = min(self._heard_ns, now_ns), min(self._felt_ns, now_ns)
+        self._fail("MOTION_STALLED" if gap_ns > 0 else "CLOCK_BACK", now_ns)
+
+    def _rest_at(self, position: FloatArray, now_ns: int) -> None:
+        self._splicer.start(position, now_ns)
+        self._splicer.stop(now_ns)
+        self._silent_from_ns = now_ns + self._hold_ns
+
+    def _fail(self, cause: str, now_ns: int) -> None:
+        if self.phase is Phase.FOLLOWING:
+            self.fault = self.fault or cause
+            self.brake(now_ns)
+
+    def _enter_braking(self, now_ns: int) -> None:
+        self.phase, self.executing, self.renewed = Phase.BRAKING, False, True
+        self._silent_from_ns = max(self._splicer.at_rest_ns, now_ns) + self._hold_ns
+
+    def _require_measured(self) -> FloatArray:
+        assert self._measured is not None  # FOLLOWING is entered with a measurement only
+        return self._measured
