@@ -6,10 +6,12 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Protocol, runtime_checkable
 
+import numpy as np
+
 from wam_ros.core.policy import Policy
 from wam_ros.core.robot import Robot
 from wam_ros.core.task import Task
-from wam_ros.core.types import ByteImage, Chunk, Observation, Trajectory
+from wam_ros.core.types import ByteImage, Chunk, JointState, Observation, Trajectory, View
 
 
 @dataclass(frozen=True)
@@ -75,3 +77,15 @@ class Backend(Protocol):
     def close(self) -> None:
         """Free everything; calling it twice is harmless."""
         ...
+
+
+def example_request(policy: Policy, robot: Robot, task: Task) -> Request:
+    """Return a request of the shapes this policy sees on this robot: noise pictures, the ready pose."""
+    noise = np.random.default_rng(policy.seed)
+    views = {
+        camera.name: View(0, noise.integers(0, 256, (camera.height, camera.width, 3), np.uint8))
+        for camera in robot.cameras
+    }
+    joints = JointState(0, robot.joint_names, robot.ready_position())
+    mosaic = noise.integers(0, 256, (policy.mosaic.height, policy.mosaic.width, 3), np.uint8)
+    return Request(Observation(0, views, joints), mosaic, task.instruction)

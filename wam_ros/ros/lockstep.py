@@ -14,13 +14,13 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from time import monotonic
 
-from rclpy.clock import Clock, ClockType
 from rclpy.node import Node
 from rclpy.time import Time
 from sensor_msgs.msg import TimeReference
 
 from wam_ros.core.errors import LockstepError
 from wam_ros.ros.qos import LATCHED
+from wam_ros.ros.timebase import steady_clock
 
 # How often a waiting place looks again by itself; `check` after each message makes it look at once.
 LOOK_AGAIN_S = 0.002
@@ -54,7 +54,7 @@ class _Watch:
         self._look, self._patience = look, patience
         self._deadline_s, self._complaint, self._rounds = 0.0, "", 0
         # Simulated time stands still while the ring waits: only the steady clock can wake us.
-        self._timer = node.create_timer(LOOK_AGAIN_S, self._on_timer, clock=Clock(clock_type=ClockType.STEADY_TIME))
+        self._timer = node.create_timer(LOOK_AGAIN_S, self._on_timer, clock=steady_clock())
         self._timer.cancel()
 
     def start(self, complaint: str) -> None:

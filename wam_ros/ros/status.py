@@ -6,11 +6,11 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 
 from diagnostic_msgs.msg import DiagnosticArray, DiagnosticStatus, KeyValue
-from rclpy.clock import Clock, ClockType
 from rclpy.node import Node
 from rclpy.timer import Timer
 
 from wam_ros.ros.qos import EVENT
+from wam_ros.ros.timebase import steady_clock
 
 OK = DiagnosticStatus.OK
 WARN = DiagnosticStatus.WARN
@@ -57,7 +57,7 @@ class StatusReporter:
         self._node = node
         self._read = read
         self._publisher = node.create_publisher(DiagnosticArray, "diagnostics", EVENT)
-        self.timer: Timer = node.create_timer(1.0 / rate_hz, self.report, clock=Clock(clock_type=ClockType.STEADY_TIME))
+        self.timer: Timer = node.create_timer(1.0 / rate_hz, self.report, clock=steady_clock())
 
     def report(self) -> None:
         """Publish the status as it is now."""
