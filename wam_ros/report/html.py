@@ -1,0 +1,143 @@
+# SPDX-License-Identifier: Apache-2.0
+"""``report.html``: one page that needs nothing else, not even a network."""
+
+from __future__ import annotations
+
+import base64
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from importlib.resources import files
+from itertools import pairwise
+from pathlib import Path
+
+import numpy as np
+from jinja2 import Environment, StrictUndefined
+from markupsafe import Markup
+
+from wam_ros.report.plots import histogram, joint_plots
+from wam_ros.report.summary import Attempt, Run, gathered_figures, summarise, versions, write_whole
+
+STRIP_FRAMES = 8
+
+#: Figures that deserve a sentence: key to (label, unit, factor to that unit, what it says).
+MOTION_FIGURES: Mapping[str, tuple[str, str, float, str]] = {
+    "motion_seam_step_rad_max": ("Position step at a seam", "mrad", 1e3, "largest jump where a new chunk takes over"),
+    "motion_seam_step_rad_s_max": ("Velocity step at a seam", "rad/s", 1, "largest change of speed at that place"),
+    "motion_idle_share": ("Idle", "%", 100, "share of time without a chunk to follow"),
+    "motion_period_ms_p99": ("Command period, p99", "ms", 1, "the pace of commands to the robot"),
+    "motion_accepted": ("Chunks accepted", "", 1, "joined to the committed trajectory"),
+}
+
+
+@dataclass(frozen=True)
+class Segment:
+    """A stage on an attempt's track, in percent of the time limit."""
+
+    name: str
+    left: float
+    width: float
+    reached_s: float
+
+
+@dataclass(frozen=True)
+class Still:
+    """One picture of the camera strip."""
+
+    time_s: float
+    reached: str
+    pictures: Mapping[str, str]
+
+
+def write_report(folder: Path, run: Run, arms: Mapping[str, Sequence[str]], cameras: Sequence[str]) -> Path:
+    """Write ``report.html``.
+
+    Args:
+        folder: of the run; ``video.mp4`` is shown when it lies there too.
+        run: all attempts.
+        arms: arm name to its joints in robot order, the gripper last.
+        cameras: names in the order in which they are shown.
+    """
+    return write_whole(folder / "report.html", render(run, arms, cameras).encode())
+
+
+def render(run: Run, arms: Mapping[str, Sequence[str]], cameras: Sequence[str]) -> str:
+    """Return the page."""
+    page = Environment(autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True)
+    page.filters["number"] = number
+    template = files("wam_ros.report").joinpath("report.html.j2").read_text(encoding="utf-8")
+    shown = _shown(run)
+    return page.from_string(template).render(
+        run=run,
+        summary=summarise(run),
+        latency=Markup(histogram(run.latency_ms(), "latency [ms]", (50, 95))),
+        skew=Markup(histogram(run.skew_ms(), "camera skew [ms]", (50, 99))),
+        shown=shown,
+        shown_number=run.attempts.index(shown) + 1 if shown else 0,
+        joints=Markup(joint_plots(shown.recording, arms, shown.duration_s)) if shown else "",
+        strip=strip(shown) if shown else [],
+        cameras=cameras,
+        tracks=[track(attempt, run.setup.timeout_s) for attempt in run.attempts],
+        motion=_motion_rows(run.attempts),
+        figures=_figures_by_node(run.attempts),
+        versions=versions(),
+    )
+
+
+def strip(attempt: Attempt, count: int = STRIP_FRAMES) -> list[Still]:
+    """Return pictures spread over the attempt, each with the stages reached since the one before."""
+    frames = attempt.recording.frames()
+    picked = sorted({round(i) for i in np.linspace(0, len(frames) - 1, count)}) if frames else []
+    stills, before_s = [], -1.0
+    for frame in (frames[i] for i in picked):
+        # The last picture is taken a moment before the last stage is judged.
+        until_s = attempt.duration_s if frame is frames[-1] else frame.time_s
+        reached = [name for name, at_s in attempt.stages.items() if at_s is not None and before_s < at_s <= until_s]
+        pictures = {name: data_uri(data) for name, data in frame.pictures.items()}
+        stills.append(Still(frame.time_s, ", ".join(reached), pictures))
+        before_s = until_s
+    return stills
+
+
+def track(attempt: Attempt, timeout_s: float) -> list[Segment]:
+    """Return the stages of an attempt in the order in which they were reached."""
+    scale = 100 / max(timeout_s, attempt.duration_s)
+    reached = sorted((at_s, name) for name, at_s in attempt.stages.items() if at_s is not None)
+    starts = [(0.0, ""), *reached]
+    return [Segment(name, a * scale, (b - a) * scale, b) for (a, _), (b, name) in pairwise(starts)]
+
+
+def data_uri(jpeg: bytes) -> str:
+    """Return a picture as an address that holds it."""
+    return "data:image/jpeg;base64," + base64.b64encode(jpeg).decode()
+
+
+def number(value: float | int | None, digits: int = 3) -> str:
+    """Return a number with so many significant digits, without an exponent where it can be read; a dash for None."""
+    if value is None:
+        return "\N{EN DASH}"
+    if value == int(value) and abs(value) < 1e6:
+        return str(int(value))
+    decimals = max(0, digits - 1 - int(np.floor(np.log10(abs(value)))))
+    return f"{value:.{min(decimals, 6)}f}"
+
+
+def _shown(run: Run) -> Attempt | None:
+    """The attempt worth a look: the first that failed, else the first."""
+    return next((a for a in run.attempts if not a.success), run.attempts[0] if run.attempts else None)
+
+
+def _motion_rows(attempts: Sequence[Attempt]) -> list[tuple[str, float, str, str]]:
+    gathered = gathered_figures(attempts)
+    return [
+        (label, gathered[key] * factor, unit, meaning)
+        for key, (label, unit, factor, meaning) in MOTION_FIGURES.items()
+        if key in gathered
+    ]
+
+
+def _figures_by_node(attempts: Sequence[Attempt]) -> dict[str, dict[str, float]]:
+    nodes: dict[str, dict[str, float]] = {}
+    for key, value in gathered_figures(attempts).items():
+        node, _, name = key.partition("_")
+        nodes.setdefault(node, {})[name] = value
+    return nodes

@@ -1,0 +1,248 @@
+# SPDX-License-Identifier: Apache-2.0
+"""What a run comes down to: its attempts, and the flat figures of ``summary.json``."""
+
+from __future__ import annotations
+
+import json
+import os
+import platform
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
+from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
+from typing import Literal
+
+import numpy as np
+
+from wam_ros import __version__
+from wam_ros.report.recording import Recording
+
+Ending = Literal["success", "timeout", "stopped", "failed"]
+Scalar = str | int | float | bool | None
+
+#: Diagnostics that count from the start of their node; an attempt's figure is the difference.
+COUNTERS = frozenset({"inferences", "chunks", "dropped", "incomplete", "accepted", "refused"})
+PACKAGES = ("numpy", "rclpy", "mujoco", "torch", "pin", "ruckig")
+
+
+@dataclass(frozen=True)
+class Setup:
+    """What was run, and how.
+
+    Attributes:
+        declared_latency_s: the inference latency by which simulated time advances; None in realtime.
+        episodes: attempts asked for.
+    """
+
+    task: str
+    robot: str
+    policy: str
+    instruction: str
+    stages: tuple[str, ...]
+    timeout_s: float
+    pace: str
+    seed: int
+    episodes: int
+    declared_latency_s: float | None = None
+
+
+@dataclass(frozen=True)
+class Attempt:
+    """One attempt at the task.
+
+    Attributes:
+        ending: what ended it; ``failed`` was said by a person.
+        progress: 0 to 1, the shares of the stages reached.
+        stages: stage name to the time at which it was reached [s]; None if it was not.
+        duration_s: from the start to the end, by the robot's clock.
+        wall_s: the same by the wall clock.
+        stop_cause: the cause code of a safety stop, else empty.
+        measures: the judge's own measures.
+        figures: ``<node>_<key>`` to number, from the nodes' diagnostics.
+    """
+
+    seed: int
+    ending: Ending
+    progress: float
+    stages: Mapping[str, float | None]
+    duration_s: float
+    wall_s: float
+    recording: Recording
+    stop_cause: str = ""
+    measures: Mapping[str, float] = field(default_factory=dict)
+    figures: Mapping[str, float] = field(default_factory=dict)
+
+    @property
+    def success(self) -> bool:
+        """True when the judge said so."""
+        return self.ending == "success"
+
+
+@dataclass
+class Run:
+    """All attempts of a run, while it goes on and after.
+
+    Attributes:
+        complete: every attempt asked for was made and judged.
+        error: the sentence that ended it early.
+        memory_mb: process name to its largest resident memory.
+    """
+
+    setup: Setup
+    attempts: list[Attempt] = field(default_factory=list)
+    complete: bool = False
+    error: str = ""
+    wall_s: float = 0.0
+    memory_mb: dict[str, float] = field(default_factory=dict)
+
+    @property
+    def successes(self) -> int:
+        """Number of attempts that succeeded."""
+        return sum(attempt.success for attempt in self.attempts)
+
+    def latency_ms(self) -> np.ndarray:
+        """Return the latency of every inference [ms]."""
+        return np.array([ms for attempt in self.attempts for _, ms in attempt.recording.latency_ms])
+
+    def skew_ms(self) -> np.ndarray:
+        """Return the skew of every camera to every leader frame [ms]."""
+        return np.concatenate([np.zeros(0), *(attempt.recording.skew_ms() for attempt in self.attempts)])
+
+
+def wilson_interval(successes: int, trials: int) -> tuple[float, float]:
+    """Return the 95 % confidence interval of a success rate; (0, 1) without a trial."""
+    from scipy.stats import binomtest  # half a second to import, and needed once
+
+    if trials == 0:
+        return 0.0, 1.0
+    interval = binomtest(successes, trials).proportion_ci(0.95, method="wilson")
+    return float(interval.low), float(interval.high)
+
+
+def summarise(run: Run) -> dict[str, object]:
+    """Return the flat figures of a run, and its attempts as a list under ``attempts``."""
+    setup, attempts = run.setup, run.attempts
+    low, high = wilson_interval(run.successes, len(attempts))
+    times = [attempt.duration_s for attempt in attempts if attempt.success]
+    return {
+        "complete": run.complete,
+        "error": run.error,
+        "success_rate": run.successes / len(attempts) if attempts else 0.0,
+        "successes": run.successes,
+        "episodes": len(attempts),
+        "episodes_asked": setup.episodes,
+        "wilson_low": low,
+        "wilson_high": high,
+        "progress_mean": _mean(attempt.progress for attempt in attempts),
+        "time_to_success_s_mean": _mean(times),
+        **_settings(setup),
+        **_percentiles("latency_ms", run.latency_ms(), (50, 95)),
+        **_percentiles("skew_ms", run.skew_ms(), (50, 99)),
+        **gathered_figures(attempts),
+        **{f"stops__{cause}": count for cause, count in _stop_causes(attempts).items()},
+        **{f"memory_mb__{name}": mb for name, mb in run.memory_mb.items()},
+        "memory_mb_max": max(run.memory_mb.values(), default=None),
+        "wall_s": round(run.wall_s, 2),
+        "robot_s": round(sum(attempt.duration_s for attempt in attempts), 3),
+        **{f"version__{name}": text for name, text in versions().items()},
+        "attempts": [_attempt_data(attempt) for attempt in attempts],
+    }
+
+
+def gathered_figures(attempts: Iterable[Attempt]) -> dict[str, float]:
+    """Return the nodes' figures over all attempts: counters added up, worst of extremes, mean of the rest."""
+    columns: dict[str, list[float]] = {}
+    for attempt in attempts:
+        for key, value in attempt.figures.items():
+            columns.setdefault(key, []).append(value)
+    return {key: _gather(key, values) for key, values in sorted(columns.items())}
+
+
+def is_counter(key: str) -> bool:
+    """Say whether a diagnostics key counts from the start of its node."""
+    return key in COUNTERS or key.startswith("refused_")
+
+
+def versions() -> dict[str, str]:
+    """Return the versions that a result depends on."""
+    found = {"wam_ros": __version__, "python": platform.python_version()}
+    for name in PACKAGES:
+        try:
+            found[name] = version(name)
+        except PackageNotFoundError:
+            continue
+    return found
+
+
+def write_summary(folder: Path, run: Run) -> Path:
+    """Write ``summary.json``; a reader sees the old file or the whole new one, never a part."""
+    path = folder / "summary.json"
+    return write_whole(path, json.dumps(summarise(run), indent=2, allow_nan=False).encode())
+
+
+def write_whole(path: Path, data: bytes) -> Path:
+    """Write a file so that it appears complete or not at all."""
+    part = path.with_name(f".{path.name}.part")
+    with part.open("wb") as file:
+        file.write(data)
+        file.flush()
+        os.fsync(file.fileno())
+    part.replace(path)
+    return path
+
+
+def _settings(setup: Setup) -> dict[str, object]:
+    return {
+        "task": setup.task,
+        "robot": setup.robot,
+        "policy": setup.policy,
+        "instruction": setup.instruction,
+        "pace": setup.pace,
+        "declared_latency_s": setup.declared_latency_s,
+        "timeout_s": setup.timeout_s,
+        "seed": setup.seed,
+        "seeds": list(range(setup.seed, setup.seed + setup.episodes)),
+    }
+
+
+def _attempt_data(attempt: Attempt) -> dict[str, object]:
+    return {
+        "seed": attempt.seed,
+        "success": attempt.success,
+        "ending": attempt.ending,
+        "progress": round(attempt.progress, 4),
+        "time_to_success_s": round(attempt.duration_s, 3) if attempt.success else None,
+        "duration_s": round(attempt.duration_s, 3),
+        "wall_s": round(attempt.wall_s, 2),
+        "stop_cause": attempt.stop_cause,
+        "stages_s": dict(attempt.stages),
+        "measures": dict(attempt.measures),
+        **_percentiles("latency_ms", np.array([ms for _, ms in attempt.recording.latency_ms]), (50, 95)),
+        **_percentiles("skew_ms", attempt.recording.skew_ms(), (99,)),
+        **attempt.figures,
+    }
+
+
+def _gather(key: str, values: list[float]) -> float:
+    name = key.partition("_")[2]
+    if is_counter(name):
+        return sum(values)
+    if name.endswith(("_max", "_p95", "_p99")):
+        return max(values)
+    return float(np.mean(values))
+
+
+def _stop_causes(attempts: Iterable[Attempt]) -> dict[str, int]:
+    causes = [attempt.stop_cause for attempt in attempts if attempt.stop_cause]
+    return {cause: causes.count(cause) for cause in sorted(set(causes))}
+
+
+def _percentiles(name: str, samples: np.ndarray, ranks: tuple[int, ...]) -> dict[str, float | None]:
+    return {
+        f"{name}_p{rank}": round(float(np.percentile(samples, rank)), 3) if samples.size else None for rank in ranks
+    }
+
+
+def _mean(values: Iterable[float]) -> float | None:
+    found = list(values)
+    return round(float(np.mean(found)), 4) if found else None
