@@ -1,0 +1,142 @@
+# SPDX-License-Identifier: Apache-2.0
+"""A lane runs one group of tokens through its expert, reading what earlier lanes left in the shared memory."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Protocol
+
+import torch
+from torch import Tensor
+
+from wam_ros.models.attention import KeysValues, attend
+from wam_ros.models.block import Block, Expert, FlowTime, Modulation
+from wam_ros.models.inference import fused
+from wam_ros.models.inference.memory import Role, SharedMemory
+from wam_ros.models.inference.shortcuts import Shortcuts
+from wam_ros.models.inference.sources import TextSource, TimeSource
+from wam_ros.models.rope import Rotation
+
+Placing = Rotation | Tensor
+
+
+class Layers(Protocol):
+    """The blocks of an expert, in some form."""
+
+    dtype: torch.dtype
+    """Type of the residual stream."""
+
+    def placing(self, rotation: Rotation) -> Placing:
+        """Return a rotation in the form that ``project`` wants."""
+        ...
+
+    def project(self, layer: int, x: Tensor, modulation: Modulation, placing: Placing) -> tuple[Tensor, ...]:
+        """Return queries, keys, values; see ``Block.project``."""
+        ...
+
+    def finish(self, layer: int, x: Tensor, attended: Tensor, modulation: Modulation, text: KeysValues) -> Tensor:
+        """Return the tokens after attention; see ``Block.finish``."""
+        ...
+
+
+class PlainLayers:
+    """The blocks themselves."""
+
+    def __init__(self, expert: Expert) -> None:
+        self._blocks: list[Block] = list(expert.blocks)  # type: ignore[arg-type]
+        self.dtype = expert.dtype
+
+    def placing(self, rotation: Rotation) -> Placing:
+        """See :class:`Layers`."""
+        return rotation
+
+    def project(self, layer: int, x: Tensor, modulation: Modulation, placing: Placing) -> tuple[Tensor, ...]:
+        """See :class:`Layers`."""
+        return self._blocks[layer].project(x, modulation, placing)  # type: ignore[arg-type]
+
+    def finish(self, layer: int, x: Tensor, attended: Tensor, modulation: Modulation, text: KeysValues) -> Tensor:
+        """See :class:`Layers`."""
+        return self._blocks[layer].finish(x, attended, modulation, text)
+
+
+class FusedLayers:
+    """The same in fewer operations, compiled if wanted; the residual stream is float32."""
+
+    dtype = torch.float32
+
+    def __init__(self, expert: Expert, shortcuts: Shortcuts) -> None:
+        self._layers = [fused.fuse(block, fp8=shortcuts.fp8) for block in expert.blocks]  # type: ignore[arg-type]
+        self._sizes = expert.params.heads, expert.params.eps
+        # Complex products are the fastest turn on a CPU; a compiler wants to see real numbers.
+        self._as_complex = not shortcuts.compiled and self._layers[0].norm_qk.device.type == "cpu"
+        self._project, self._finish = fused.project, fused.finish
+        if shortcuts.compiled:
+            self._project = torch.compile(fused.project, dynamic=False, fullgraph=True)
+            self._finish = torch.compile(fused.finish, dynamic=False, fullgraph=True)
+
+    def placing(self, rotation: Rotation) -> Placing:
+        """See :class:`Layers`."""
+        return torch.complex(*rotation)[:, None] if self._as_complex else rotation
+
+    def project(self, layer: int, x: Tensor, modulation: Modulation, placing: Placing) -> tuple[Tensor, ...]:
+        """See :class:`Layers`."""
+        return self._project(self._layers[layer], x, modulation, placing, *self._sizes)
+
+    def finish(self, layer: int, x: Tensor, attended: Tensor, modulation: Modulation, text: KeysValues) -> Tensor:
+        """See :class:`Layers`."""
+        return self._finish(self._layers[layer], x, attended, modulation, text, *self._sizes)
+
+
+@dataclass(frozen=True)
+class Kit:
+    """What all lanes of one expert share."""
+
+    layers: Layers
+    time: TimeSource
+    text: TextSource
+    memory: SharedMemory
+    cut_last_block: bool
+
+
+@dataclass(frozen=True)
+class Lane:
+    """The way of one group of tokens.
+
+    Attributes:
+        kit: of their expert.
+        role: whose tokens.
+        placing: their places, from ``kit.layers.placing``.
+        mask: over the keys they are given, where not all may be seen.
+    """
+
+    kit: Kit
+    role: Role
+    placing: Placing
+    mask: Tensor | None
+
+    def run(
+        self, x: Tensor, t: float, clean: Tensor | None = None, *, keys_only: bool = False
+    ) -> tuple[Tensor, FlowTime]:
+        """Run tokens through all layers, leaving their keys and values in the memory.
+
+        Args:
+            x: (B, N, D).
+            t: flow time in 0..1000.
+            clean: (B, N, 1) bool, tokens at flow time 0 instead.
+            keys_only: the result is not wanted, so the last block may be cut.
+
+        Returns:
+            The tokens after the last layer and their embedded flow time, for the output head.
+        """
+        layers = self.kit.layers
+        time, modulations = self.kit.time.at(t, clean)
+        text = self.kit.text.layers()
+        last = len(modulations) - 1 if keys_only and self.kit.cut_last_block else -1
+        x = x.to(layers.dtype)
+        for layer, modulation in enumerate(modulations):
+            queries, own_keys, own_values = layers.project(layer, x, modulation, self.placing)
+            keys, values = self.kit.memory.extend(layer, self.role, own_keys, own_values)
+            if layer == last:
+                break
+            x = layers.finish(layer, x, attend(queries, keys, values, self.mask), modulation, text[layer])
+        return x, time
