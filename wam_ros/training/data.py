@@ -1,0 +1,165 @@
+# SPDX-License-Identifier: Apache-2.0
+"""From episodes to batches: windows of frames and rows, normalised as the card says.
+
+An episode is anything that can give (frames, states, actions, prompt) at the policy's rate. ``actions[n]`` is
+the target that was commanded at frame n, to be reached one period later, so it is row 0 of the chunk of
+frame n. After the end of an episode its last row and frame are repeated and masked out of the loss.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from typing import NamedTuple, Protocol
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from wam_ros.core.card import Normaliser
+from wam_ros.core.errors import DatasetError, mismatch
+from wam_ros.models.fastwam import Observed
+from wam_ros.models.params import FastWamParams
+from wam_ros.training.objective import Batch
+
+
+class Codec(Protocol):
+    """Makes latent frames of pictures."""
+
+    def encode(self, pictures: Tensor) -> Tensor:
+        """Return (B, C, T, h, w) of pictures (B, 3, F, H, W) in -1..1."""
+        ...
+
+
+@dataclass(frozen=True)
+class Episode:
+    """One demonstration at the policy's rate.
+
+    Attributes:
+        frames: (N, H, W, 3) uint8 mosaics at the model's picture size.
+        states: (N, P) in the card's state layout.
+        actions: (N, A) in the card's action layout.
+        prompt: the whole prompt, template applied.
+    """
+
+    frames: NDArray[np.uint8]
+    states: NDArray[np.float64]
+    actions: NDArray[np.float64]
+    prompt: str
+
+    def __post_init__(self) -> None:
+        lengths = {len(self.frames), len(self.states), len(self.actions)}
+        if len(lengths) != 1 or not len(self.frames):
+            raise DatasetError(
+                mismatch(
+                    "episode", "as many states and actions as frames, at least one", sorted(lengths), "record it again"
+                )
+            )
+
+
+class Normalisers(NamedTuple):
+    """Maps of state and action, as on the card."""
+
+    state: Normaliser
+    action: Normaliser
+
+
+def z_scores(episodes: Sequence[Episode]) -> Normalisers:
+    """Return z-score normalisers of all frames of all episodes."""
+
+    def of(rows: list[NDArray[np.float64]]) -> Normaliser:
+        values = np.concatenate(rows)
+        mean, deviation = values.mean(axis=0), values.std(axis=0)
+        return Normaliser("z_score", tuple((mean - deviation).tolist()), tuple((mean + deviation).tolist()))
+
+    return Normalisers(of([e.states for e in episodes]), of([e.actions for e in episodes]))
+
+
+class Windows:
+    """Random access to the windows of many episodes.
+
+    Args:
+        episodes: all of one robot and layout.
+        params: picture size, horizon, latent frames.
+        normalisers: of state and action.
+        embed: prompt to (L, text_dim) text embedding; asked once for each prompt.
+    """
+
+    def __init__(
+        self,
+        episodes: Sequence[Episode],
+        params: FastWamParams,
+        normalisers: Normalisers,
+        embed: Callable[[str], Tensor],
+    ) -> None:
+        self._episodes, self._params, self._maps = tuple(episodes), params, normalisers
+        self._starts = [(e, n) for e, episode in enumerate(self._episodes) for n in range(len(episode.frames))]
+        self._texts = {prompt: embed(prompt) for prompt in {episode.prompt for episode in self._episodes}}
+        self._frame_offsets = frame_offsets(params)
+        self._check()
+
+    def __len__(self) -> int:
+        return len(self._starts)
+
+    def batch(self, indices: Sequence[int], codec: Codec) -> Batch:
+        """Return the windows that begin at these indices."""
+        parts = [self._window(i) for i in indices]
+        pictures = torch.from_numpy(np.stack([p[0] for p in parts])).permute(0, 4, 1, 2, 3).float() / 127.5 - 1
+        latents = codec.encode(pictures)
+        state, actions = (torch.from_numpy(np.stack([p[k] for p in parts])).float() for k in (1, 2))
+        rows_valid, frames_valid = (torch.from_numpy(np.stack([p[k] for p in parts])) for k in (3, 4))
+        text = torch.stack([self._texts[p[5]] for p in parts])
+        observed = Observed(latents[:, :, :1], pictures[:, :, 0], text, state)
+        return Batch(observed, latents[:, :, 1:], actions, rows_valid, frames_valid)
+
+    def _window(self, index: int) -> tuple:  # type: ignore[type-arg]
+        e, n = self._starts[index]
+        episode, last = self._episodes[e], len(self._episodes[e].frames) - 1
+        rows = n + np.arange(self._params.horizon)
+        frames = n + self._frame_offsets
+        of_latent = frames[1:].reshape(self._params.latent.frames - 1, -1)
+        return (
+            episode.frames[np.minimum(frames, last)],
+            self._maps.state.forward(episode.states[n]),
+            self._maps.action.forward(episode.actions[np.minimum(rows, last)]),
+            rows <= last,
+            # A latent frame is supervised unless all of its pictures are padding, as released.
+            (of_latent <= last).any(axis=1),
+            episode.prompt,
+        )
+
+    def _check(self) -> None:
+        p = self._params
+        for k, episode in enumerate(self._episodes):
+            shapes = (episode.frames.shape[1:], episode.states.shape[1], episode.actions.shape[1])
+            expected = ((p.latent.picture_height, p.latent.picture_width, 3), p.proprio_dim, p.action_dim)
+            if shapes != expected:
+                raise DatasetError(
+                    mismatch(
+                        f"episode {k}: picture, state and action sizes",
+                        expected,
+                        shapes,
+                        "train a model of these sizes",
+                    )
+                )
+
+
+def frame_offsets(params: FastWamParams) -> NDArray[np.int64]:
+    """Return which frames of a window are seen, in rows: the first, then evenly up to the horizon.
+
+    A VAE folds four pictures into each later latent frame; the pixel codec has one.
+    """
+    pictures = (params.latent.frames - 1) * (4 if params.latent.codec == "wan_vae" else 1)
+    return np.arange(pictures + 1) * params.horizon // pictures
+
+
+def endless(windows: Windows, codec: Codec, batch_size: int, seed: int) -> Iterator[Batch]:
+    """Yield batches for ever: every window once in a random order, then again in another."""
+    order = np.random.default_rng(seed)
+    pending: list[int] = []
+    while True:
+        while len(pending) < batch_size:
+            pending.extend(order.permutation(len(windows)).tolist())
+        yield windows.batch(pending[:batch_size], codec)
+        del pending[:batch_size]

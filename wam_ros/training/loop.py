@@ -1,0 +1,182 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The training loop: AdamW, warm-up and cosine, clipping, averaged weights, resume, metrics and a loss plot.
+
+Devices, mixed precision and several processes are accelerate's business; the loop is the same on two CPU
+cores and under ``torchrun``. What it leaves in its folder: ``model.safetensors`` (averaged weights),
+``metrics.jsonl``, ``loss.svg``, and ``resume.pt`` (read with ``weights_only=True``).
+"""
+
+from __future__ import annotations
+
+import json
+import math
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+from time import monotonic
+from typing import cast
+
+import torch
+from accelerate import Accelerator
+from accelerate.utils import set_seed
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+from safetensors.torch import save_file
+from torch import Tensor
+from torch.optim.swa_utils import AveragedModel
+
+from wam_ros.core.errors import BackendError, ConfigError
+from wam_ros.models.fastwam import FastWam
+from wam_ros.training.objective import Batch, Objective, ObjectiveOptions
+from wam_ros.training.options import TrainOptions
+from wam_ros.training.plots import plot_losses
+
+METRICS, RESUME, WEIGHTS, PLOT = "metrics.jsonl", "resume.pt", "model.safetensors", "loss.svg"
+
+
+@dataclass
+class Metrics:
+    """Losses of logged steps, in memory and as lines of JSON."""
+
+    path: Path
+    rows: list[dict[str, float]] = field(default_factory=list)
+
+    @classmethod
+    def of(cls, path: Path, before_step: int) -> Metrics:
+        """Continue the file of a resumed run, dropping what came after its checkpoint."""
+        lines = path.read_text(encoding="utf-8").splitlines() if path.exists() else []
+        rows = [row for row in map(json.loads, lines) if row["step"] <= before_step]
+        path.write_text("".join(json.dumps(row) + "\n" for row in rows), encoding="utf-8")
+        return cls(path, rows)
+
+    def add(self, row: dict[str, float]) -> None:
+        """Keep one logged step."""
+        self.rows.append(row)
+        with self.path.open("a", encoding="utf-8") as file:
+            file.write(json.dumps(row) + "\n")
+
+
+def averaged(model: FastWam, decay: float) -> AveragedModel:
+    """Return the exponential average of a model's weights; young averages follow faster."""
+
+    def update(average: Tensor, current: Tensor, count: Tensor | int) -> Tensor:
+        step = float(count)
+        return torch.lerp(average, current, 1 - min(decay, (1 + step) / (10 + step)))
+
+    return AveragedModel(model, avg_fn=update)
+
+
+def rate_factor(step: int, options: TrainOptions) -> float:
+    """Return the share of the highest learning rate at a step."""
+    warm = min(1.0, (step + 1) / max(1, options.warmup_steps))
+    cosine = 0.5 * (1 + math.cos(math.pi * min(1.0, step / options.steps)))
+    return warm * (options.final_share + (1 - options.final_share) * cosine)
+
+
+class Training:
+    """One run of the loop; :meth:`run` may be called again in another process to resume it."""
+
+    def __init__(self, model: FastWam, objective: ObjectiveOptions, options: TrainOptions, folder: Path) -> None:
+        folder.mkdir(parents=True, exist_ok=True)
+        self.options, self.folder = options, folder
+        self._accelerator = Accelerator(mixed_precision=options.precision, cpu=not torch.cuda.is_available())
+        set_seed(options.seed, device_specific=True)
+        optimiser = torch.optim.AdamW(
+            model.parameters(), options.learning_rate, betas=(0.9, 0.95), weight_decay=options.weight_decay
+        )
+        # Not prepared: the engine would step it once for each process.
+        self._rates = torch.optim.lr_scheduler.LambdaLR(optimiser, lambda step: rate_factor(step, options))
+        self._objective, self._optimiser = self._accelerator.prepare(Objective(model, objective), optimiser)
+        self._model = model
+        self._average = averaged(model, options.ema)
+        self.step = 0
+        self._resume()
+        self._metrics = Metrics.of(folder / METRICS, self.step)
+
+    def run(self, batches: Iterable[Batch], *, quiet: bool = False) -> FastWam:
+        """Train to the last step and return the model with averaged weights.
+
+        Args:
+            batches: endless, on any device.
+            quiet: no progress bar.
+
+        Raises:
+            BackendError: when the loss is not finite.
+        """
+        stream, begun_s, first = iter(batches), monotonic(), self.step
+        columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
+        with Progress(*columns, disable=quiet or not self._accelerator.is_main_process) as bar:
+            task = bar.add_task("training", total=self.options.steps, completed=self.step)
+            while self.step < self.options.steps:
+                row = self._one(stream)
+                if self.step % self.options.log_every == 0 or self.step == self.options.steps:
+                    row["step_s"] = (monotonic() - begun_s) / (self.step - first)
+                    self._log(row)
+                if self.step % self.options.checkpoint_every == 0:
+                    self._save()
+                bar.update(
+                    task, completed=self.step, description=f"video {row['video']:.4f} action {row['action']:.4f}"
+                )
+        self._save()
+        return cast("FastWam", self._average.module)
+
+    def _one(self, stream: Iterator[Batch]) -> dict[str, float]:
+        losses = self._objective(_moved(next(stream), self._accelerator.device))
+        if not torch.isfinite(losses.total):
+            raise BackendError(
+                f"training: the loss at step {self.step + 1} is not finite; lower learning_rate or check the data"
+            )
+        self._optimiser.zero_grad()
+        self._accelerator.backward(losses.total)
+        norm = self._accelerator.clip_grad_norm_(self._objective.parameters(), self.options.clip_norm)
+        self._optimiser.step()
+        self._rates.step()
+        self._average.update_parameters(self._model)
+        self.step += 1
+        return {
+            "step": self.step,
+            "video": losses.video.item(),
+            "action": losses.action.item(),
+            "grad_norm": float(norm),
+        }
+
+    def _log(self, row: dict[str, float]) -> None:
+        if self._accelerator.is_main_process:
+            self._metrics.add({**row, "learning_rate": float(self._rates.get_last_lr()[0])})
+
+    def _save(self) -> None:
+        if not self._accelerator.is_main_process:
+            return
+        weights = {name: tensor.contiguous() for name, tensor in self._average.module.state_dict().items()}
+        save_file(weights, self.folder / WEIGHTS)
+        plot_losses(self._metrics.rows, self.folder / PLOT)
+        state = {
+            "step": self.step,
+            "model": self._model.state_dict(),
+            "average": self._average.state_dict(),
+            "optimiser": self._optimiser.state_dict(),
+            "rates": self._rates.state_dict(),
+            "random": torch.get_rng_state(),
+        }
+        partial = self.folder / f"{RESUME}.partial"
+        torch.save(state, partial)
+        partial.replace(self.folder / RESUME)
+
+    def _resume(self) -> None:
+        path = self.folder / RESUME
+        if not path.exists():
+            return
+        state = torch.load(path, map_location=self._accelerator.device, weights_only=True)
+        try:
+            self._model.load_state_dict(state["model"])
+        except RuntimeError as error:
+            raise ConfigError(f"{path}: belongs to another model; choose another folder or remove it") from error
+        self._average.load_state_dict(state["average"])
+        self._optimiser.load_state_dict(state["optimiser"])
+        self._rates.load_state_dict(state["rates"])
+        torch.set_rng_state(state["random"].cpu())
+        self.step = state["step"]
+
+
+def _moved(batch: Batch, device: torch.device) -> Batch:
+    observed = type(batch.observed)(*(x.to(device) for x in batch.observed))
+    return Batch(observed, *(x.to(device) for x in batch[1:]))
