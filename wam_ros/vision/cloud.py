@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import cv2
 import numpy as np
 from numpy.typing import NDArray
 
@@ -26,6 +27,7 @@ class Rays:
         self._right = ((np.arange(width) - intrinsics[0, 2]) / focal_x).astype(np.float32)  # (W,) at 1 m
         self._down = ((np.arange(height) - intrinsics[1, 2]) / focal_y).astype(np.float32)[:, None]  # (H, 1)
         self._shape = (height, width)
+        self._planes = [np.empty(self._shape, np.float32) for _ in "xyz"]
 
     def points(self, depth_m: DepthImage, out: Points | None = None) -> Points:
         """Return (H * W, 3) points [m], row by row; NaN where the depth is unknown (0, negative, NaN).
@@ -41,9 +43,10 @@ class Rays:
             raise ShapeError(mismatch("depth picture", self._shape, depth_m.shape, "make rays of its size"))
         if out is None:
             out = np.empty((depth_m.size, 3), np.float32)
-        grid = out.reshape(*self._shape, 3)
-        known = np.where(depth_m > 0, depth_m, np.float32(np.nan))
-        np.multiply(known, self._right, out=grid[:, :, 0])
-        np.multiply(known, self._down, out=grid[:, :, 1])
-        grid[:, :, 2] = known
+        x, y, z = self._planes
+        np.copyto(z, depth_m)
+        np.copyto(z, np.float32(np.nan), where=depth_m <= 0)
+        np.multiply(z, self._right, out=x)
+        np.multiply(z, self._down, out=y)
+        cv2.merge(self._planes, out.reshape(*self._shape, 3))
         return out
