@@ -15,8 +15,9 @@ from trajectory_msgs.msg import JointTrajectory
 
 from tests.ros_support import spinning, wait_until
 from wam_ros.core.errors import ConfigError, UnsafeCommandError
+from wam_ros.core.joint_topics import command_topics
 from wam_ros.core.types import Trajectory
-from wam_ros.ros.act import CommandSink, parts_of
+from wam_ros.ros.act import CommandSink
 from wam_ros.ros.convert import stamp_to_ns
 from wam_ros.ros.qos import STATE
 
@@ -32,10 +33,10 @@ class Driver:
 
     def __init__(self, node: Node, robot, arm_type: type = JointState) -> None:
         self.heard: dict[str, list] = {}
-        for i, part in enumerate(parts_of(robot)):
+        for i, topic in enumerate(command_topics(robot)):
             kind = arm_type if i % 2 == 0 else JointState
-            self.heard[part.stream.topic] = []
-            node.create_subscription(kind, part.stream.topic, self.heard[part.stream.topic].append, STATE)
+            self.heard[topic.stream.topic] = []
+            node.create_subscription(kind, topic.stream.topic, self.heard[topic.stream.topic].append, STATE)
         self.node = node
 
     def found(self) -> bool:
@@ -61,7 +62,7 @@ def test_all_arms_get_their_joints_in_native_units_under_one_stamp(nodes, robot)
         return all(driver.heard.values())
 
     wait_until(executor, heard)
-    messages = [driver.heard[part.stream.topic][-1] for part in parts_of(robot)]
+    messages = [driver.heard[topic.stream.topic][-1] for topic in command_topics(robot)]
     assert {stamp_to_ns(m.header.stamp) for m in messages} == {STAMP_NS}
     assert [list(m.position) for m in messages] == [
         list(robot.arms[0].ready_rad),

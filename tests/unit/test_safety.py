@@ -165,6 +165,17 @@ def test_time_that_goes_back_stops_and_ages_count_anew(world):
     assert machine.arm(world.now_ns).granted
 
 
+def test_simulated_time_that_stands_still_stops_and_blocks(world):
+    machine = world.start()
+    for _ in range(15):
+        machine.beat(world.now_ns)
+    assert machine.cause == "CLOCK_SILENT"
+    assert not machine.reset(world.now_ns).granted
+    world.run(0.1)
+    machine.beat(world.now_ns)
+    assert machine.reset(world.now_ns).granted
+
+
 class Walk(RuleBasedStateMachine):
     """Every event in every order; the model knows only what was wished and what is fresh."""
 

@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 pytest.importorskip("rclpy", reason="no ROS 2 in this environment")
-from wam_ros.ros.timebase import DRIFT_NS, SimTimebase, SteadyTimebase
+from wam_ros.ros.timebase import DRIFT_NS, PeriodMeter, SimTimebase, SteadyTimebase
 
 HOUR_NS = 3_600_000_000_000
 
@@ -90,3 +90,12 @@ def test_simulated_time_counts_its_steps_back():
     assert [base.now_ns() for _ in range(4)] == [6, 7, 2, 3]
     assert base.jumps == 1
     assert base.to_stamp(base.from_stamp(42)) == 42
+
+
+def test_missed_ticks_are_counted_and_late_ones_seen():
+    meter = PeriodMeter(10_000_000)
+    for now_ms in (0, 10, 21, 30, 65, 70):
+        meter.tick(now_ms * 1_000_000)
+    assert meter.missed == 2  # 35 ms: due were 10, 20 and 30
+    assert meter.percentile_ms(100) == 35.0
+    assert PeriodMeter(1).percentile_ms(99) == 0.0

@@ -16,11 +16,12 @@ Bounds: the fault matrix in docs/safety.md.
 from __future__ import annotations
 
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from enum import Enum
 from typing import NamedTuple
 
-from wam_ros.core.robot import Arm, Robot
+from wam_ros.core.joint_topics import feedback_topics
+from wam_ros.core.robot import Robot, Stream
 from wam_ros.core.types import nanoseconds
 
 OPERATOR = "OPERATOR"
@@ -49,29 +50,29 @@ class Answer(NamedTuple):
     text: str
 
 
+def bound(default: float, description: str, unit: str = "s") -> float:
+    """Return a dataclass field with a description: the one declaration of a bound, also for ROS parameters."""
+    return field(default=default, metadata={"description": description, "unit": unit})
+
+
 @dataclass(frozen=True, kw_only=True)
 class SafetyBounds:
-    """How long each part may be silent, on control time.
+    """How long each part may be silent, on control time; the descriptions are those of the ROS parameters.
 
-    Attributes:
-        camera_periods: periods of a camera's nominal rate.
-        joints_periods, joints_s: periods of a joint stream's nominal rate, or this time if it is longer.
-        policy_s, motion_s: silence of the node's status.
-        overdue_s: from the last row of the newest chunk until the policy counts as silent; the arms
-            already rest then, so a late chunk within this time goes on smoothly.
-        stall_s: gap between two ticks after which the watch itself has failed.
-        tick_s: pace of the ticks; a tick that comes late by as much again looks, but does not judge,
-            because the messages that arrived meanwhile are read after it.
+    A tick that comes late by as much again as ``tick_s`` looks, but does not judge: the messages that
+    arrived meanwhile are read after it.
     """
 
-    camera_periods: float = 3.0
-    joints_periods: float = 5.0
-    joints_s: float = 0.05
-    policy_s: float = 1.0
-    motion_s: float = 0.5
-    overdue_s: float = 2.0
-    stall_s: float = 0.3
-    tick_s: float = 0.01
+    camera_periods: float = bound(3.0, "silence of a camera, in periods of its nominal rate", "periods")
+    joints_periods: float = bound(5.0, "silence of a joint stream, in periods of its nominal rate", "periods")
+    joints_s: float = bound(0.05, "silence of a joint stream that is allowed in any case")
+    policy_s: float = bound(1.0, "silence of the policy's status")
+    motion_s: float = bound(0.5, "silence of motion's status")
+    overdue_s: float = bound(2.0, "from the last row of the newest chunk, when the arms rest, to POLICY_SILENT")
+    stall_s: float = bound(0.3, "gap between two ticks after which the watch itself has failed")
+    clock_s: float = bound(1.0, "how long simulated time may stand still, by the steady clock")
+    tick_s: float = bound(0.01, "pace of the judgement of ages")
+    beat_s: float = bound(0.1, "pace of the heartbeat")
 
 
 @dataclass(frozen=True)
@@ -101,7 +102,10 @@ def joints_watch(name: str) -> str:
 
 def watches_for(robot: Robot, bounds: SafetyBounds) -> tuple[Watch, ...]:
     """Return what is watched on this robot; where two fail in one tick, the first is named."""
-    joints = [watch for arm in robot.arms for watch in _arm_watches(arm, bounds)]
+    joints = [
+        Watch(joints_watch(topic.name), f"JOINTS_STALE:{topic.name}", _joints_limit_ns(topic.stream, bounds))
+        for topic in feedback_topics(robot)
+    ]
     cameras = [
         Watch(camera_watch(c.name), f"CAMERA_STALE:{c.name}", nanoseconds(bounds.camera_periods / c.rate_hz))
         for c in robot.cameras
@@ -111,13 +115,8 @@ def watches_for(robot: Robot, bounds: SafetyBounds) -> tuple[Watch, ...]:
     return (*joints, motion, *cameras, policy)
 
 
-def _arm_watches(arm: Arm, bounds: SafetyBounds) -> Iterable[Watch]:
-    streams = {arm.name: arm.state}
-    if arm.gripper_state.topic != arm.state.topic:
-        streams[arm.gripper.joint] = arm.gripper_state
-    for name, stream in streams.items():
-        limit_s = max(bounds.joints_s, bounds.joints_periods / stream.rate_hz)
-        yield Watch(joints_watch(name), f"JOINTS_STALE:{name}", nanoseconds(limit_s))
+def _joints_limit_ns(stream: Stream, bounds: SafetyBounds) -> int:
+    return nanoseconds(max(bounds.joints_s, bounds.joints_periods / stream.rate_hz))
 
 
 class SafetyMachine:
@@ -142,6 +141,9 @@ class SafetyMachine:
         self._stall_ns = nanoseconds(bounds.stall_s)
         self._late_ns = nanoseconds(2 * bounds.tick_s)
         self._overdue_ns = nanoseconds(bounds.overdue_s)
+        self._last_beat_ns: int | None = None
+        self._still_beats = 0
+        self._patient_beats = round(bounds.clock_s / bounds.beat_s)
 
     # -- what is seen ----------------------------------------------------------------------
 
@@ -183,6 +185,13 @@ class SafetyMachine:
             self._excused = False
             self._stop_if_live(next(iter(self.standing(now_ns)), ""))
 
+    def beat(self, now_ns: int) -> None:
+        """Compare control time with the steady pace of these calls; not while simulated time waits on purpose."""
+        self._still_beats = self._still_beats + 1 if now_ns == self._last_beat_ns else 0
+        self._last_beat_ns = now_ns
+        if self._clock_stands():
+            self._stop_if_live("CLOCK_SILENT")
+
     def standing(self, now_ns: int) -> tuple[str, ...]:
         """Return the cause codes of everything that is wrong now, most telling first."""
         faults = [fault for fault in self._faults.values() if fault]
@@ -190,7 +199,8 @@ class SafetyMachine:
         overdue = self._rows_end_ns is not None and now_ns > self._rows_end_ns + self._overdue_ns
         if overdue and self.state is State.RUNNING:
             silent.append(self._watches[POLICY].cause)
-        return tuple(dict.fromkeys(faults + silent))
+        clock = ["CLOCK_SILENT"] if self._clock_stands() else []
+        return tuple(dict.fromkeys(faults + clock + silent))
 
     # -- what is wished --------------------------------------------------------------------
 
@@ -242,6 +252,9 @@ class SafetyMachine:
     def _silent(self, watch: Watch, now_ns: int) -> bool:
         seen_ns = self._seen_ns.get(watch.name)
         return seen_ns is None or now_ns - seen_ns > watch.limit_ns
+
+    def _clock_stands(self) -> bool:
+        return self._still_beats >= self._patient_beats
 
     def _time_went_back(self, now_ns: int) -> None:
         """Stop, and count every age from now: what was seen lies in a future that will come again."""

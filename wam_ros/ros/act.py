@@ -17,8 +17,8 @@ joint_trajectory               JointTrajectory with what is committed, at each c
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass
+from collections.abc import Callable, Collection, Mapping
+from typing import NamedTuple
 
 import numpy as np
 from rclpy.node import Node
@@ -27,7 +27,8 @@ from sensor_msgs.msg import JointState
 from trajectory_msgs.msg import JointTrajectory
 
 from wam_ros.core.errors import ConfigError, UnsafeCommandError, mismatch
-from wam_ros.core.robot import Arm, Robot, Stream
+from wam_ros.core.joint_topics import JointTopic, command_topics
+from wam_ros.core.robot import Robot
 from wam_ros.core.types import FloatArray, Trajectory
 from wam_ros.ros.convert import ns_to_stamp, trajectory_to_msg
 from wam_ros.ros.qos import COMMAND
@@ -36,85 +37,36 @@ from wam_ros.ros.qos import COMMAND
 _ROUNDING = 1e-6
 
 
-@dataclass(frozen=True)
-class Part:
-    """The joints of the robot that one command topic moves.
+class Part(NamedTuple):
+    """A command topic and the speed limits of its joints in the driver's unit, all positive."""
 
-    Attributes:
-        names: (n,) joints.
-        columns: where they lie in the robot order.
-        speed_cap: (n,) [rad/s]; grippers [native/s].
-        offset, scale: native value = offset + scale * value of the robot order.
-    """
-
-    stream: Stream
-    names: tuple[str, ...]
-    columns: slice
+    topic: JointTopic
     speed_cap: tuple[float, ...]
-    offset: float = 0.0
-    scale: float = 1.0
-
-    def native(self, values: FloatArray) -> FloatArray:
-        """Return (..., n) driver values of (..., J) positions in robot order."""
-        out: FloatArray = self.offset + self.scale * values[..., self.columns]
-        return out
-
-    def native_rate(self, rates: FloatArray) -> FloatArray:
-        """Return (..., n) driver values of (..., J) velocities or accelerations in robot order."""
-        out: FloatArray = self.scale * rates[..., self.columns]
-        return out
-
-
-def parts_of(robot: Robot) -> tuple[Part, ...]:
-    """Return the command topics of a robot and what each moves; arm, gripper, arm, gripper."""
-    return tuple(part for start, arm in _starts(robot) for part in _arm_parts(arm, start))
-
-
-def _starts(robot: Robot) -> Iterator[tuple[int, Arm]]:
-    start = 0
-    for arm in robot.arms:
-        yield start, arm
-        start += len(arm.joints) + 1
-
-
-def _margins(arm: Arm) -> tuple[float, ...]:
-    return (arm.limits.feedback_margin_rad,) * len(arm.joints)
-
-
-def _arm_parts(arm: Arm, start: int) -> tuple[Part, Part]:
-    end = start + len(arm.joints)
-    grip = arm.gripper
-    scale = grip.open_native - grip.closed_native
-    cap = abs(scale) * grip.speed_1_s
-    return (
-        Part(arm.command, arm.joints, slice(start, end), arm.limits.velocity_rad_s),
-        Part(arm.gripper_command, (grip.joint,), slice(end, end + 1), (cap,), grip.closed_native, scale),
-    )
 
 
 # -- one encoder for each kind ---------------------------------------------------------------
 
 
 def _joint_state(part: Part, position: FloatArray, stamp_ns: int) -> JointState:
-    msg = JointState(name=list(part.names), position=part.native(position).tolist())
+    msg = JointState(name=list(part.topic.joints), position=part.topic.to_native(position).tolist())
     msg.header.stamp = ns_to_stamp(stamp_ns)
     return msg
 
 
 def _joint_state_with_speed_cap(part: Part, position: FloatArray, stamp_ns: int) -> JointState:
     msg = _joint_state(part, position, stamp_ns)
-    msg.velocity = list(map(float, part.speed_cap))
+    msg.velocity = list(part.speed_cap)
     return msg
 
 
 def _joint_trajectory(part: Part, trajectory: Trajectory) -> JointTrajectory:
     return trajectory_to_msg(
         Trajectory(
-            part.names,
+            part.topic.joints,
             trajectory.times_ns,
-            part.native(trajectory.positions),
-            part.native_rate(trajectory.velocities),
-            part.native_rate(trajectory.accelerations),
+            part.topic.to_native(trajectory.positions),
+            part.topic.to_native_rate(trajectory.velocities),
+            part.topic.to_native_rate(trajectory.accelerations),
         )
     )
 
@@ -138,19 +90,35 @@ class CommandSink:
     """
 
     def __init__(self, node: Node, robot: Robot) -> None:
+        self._node = node
         lower, upper = robot.bounds()
-        margin = np.array([m for arm in robot.arms for m in (*_margins(arm), 0.0)])
+        margin = np.array(
+            [m for arm in robot.arms for m in (*(arm.limits.feedback_margin_rad,) * len(arm.joints), 0.0)]
+        )
         # An arm at rest may lie outside the bounds of targets, and is then commanded to where it is.
         self._lower, self._upper = lower - margin - _ROUNDING, upper + margin + _ROUNDING
         self._streamed: list[tuple[Part, Publisher]] = []
         self._committed: list[tuple[Part, Publisher]] = []
-        for part in parts_of(robot):
-            self._add(node, part)
+        speed = robot.motion_limits()[0]
+        for topic in command_topics(robot):
+            self._add(node, Part(topic, tuple(np.abs(topic.to_native_rate(speed)).tolist())))
 
     @property
     def topics(self) -> tuple[str, ...]:
         """The topics commanded here."""
-        return tuple(part.stream.topic for part, _ in (*self._streamed, *self._committed))
+        return tuple(part.topic.stream.topic for part, _ in (*self._streamed, *self._committed))
+
+    def intruder(self, idle: Collection[str]) -> str:
+        """Return a command topic on which another node publishes, empty if there is none.
+
+        Args:
+            idle: names of nodes that own such a publisher and are known never to use it.
+        """
+        for topic in self.topics:
+            names = [info.node_name for info in self._node.get_publishers_info_by_topic(topic)]
+            if len([name for name in names if name not in idle]) > 1:
+                return topic
+        return ""
 
     def stream(self, position: FloatArray, stamp_ns: int) -> None:
         """Send (J,) positions to the drivers that want targets at each tick.
@@ -159,7 +127,7 @@ class CommandSink:
             UnsafeCommandError: not finite, not of the robot's size, or out of bounds; nothing was published.
         """
         self._check(position)
-        send = [(pub, STREAMED[part.stream.kind](part, position, stamp_ns)) for part, pub in self._streamed]
+        send = [(pub, STREAMED[part.topic.stream.kind](part, position, stamp_ns)) for part, pub in self._streamed]
         for publisher, message in send:
             publisher.publish(message)
 
@@ -174,12 +142,12 @@ class CommandSink:
         self._check(trajectory.positions)
         if not (np.isfinite(trajectory.velocities).all() and np.isfinite(trajectory.accelerations).all()):
             raise UnsafeCommandError("committed trajectory holds NaN or infinite rates; nothing was sent")
-        send = [(pub, COMMITTED[part.stream.kind](part, trajectory)) for part, pub in self._committed]
+        send = [(pub, COMMITTED[part.topic.stream.kind](part, trajectory)) for part, pub in self._committed]
         for publisher, message in send:
             publisher.publish(message)
 
     def _add(self, node: Node, part: Part) -> None:
-        stream = part.stream
+        stream = part.topic.stream
         if stream.topic in self.topics:
             raise ConfigError(f"command topic {stream.topic} is used twice; give each arm and gripper its own topic")
         if stream.kind in STREAMED:

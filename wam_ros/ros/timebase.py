@@ -8,9 +8,11 @@ does not notice. Under ``use_sim_time`` stamps and control both live on ``/clock
 
 from __future__ import annotations
 
+from collections import deque
 from collections.abc import Callable
 from typing import Protocol
 
+import numpy as np
 from rclpy.clock import Clock, ClockType  # type: ignore[attr-defined]
 from rclpy.node import Node
 
@@ -101,6 +103,35 @@ class SimTimebase:
         return control_ns
 
 
+class PeriodMeter:
+    """How punctual a timer is.
+
+    Args:
+        nominal_ns: the period it should have.
+
+    Attributes:
+        missed: ticks that did not come, since the start.
+    """
+
+    def __init__(self, nominal_ns: int) -> None:
+        self.missed = 0
+        self._nominal_ns = nominal_ns
+        self._last_ns: int | None = None
+        self._recent_ns: deque[int] = deque(maxlen=1000)
+
+    def tick(self, now_ns: int) -> None:
+        """Count a tick at a time of the steady clock."""
+        if self._last_ns is not None:
+            period_ns = now_ns - self._last_ns
+            self._recent_ns.append(period_ns)
+            self.missed += max(0, round(period_ns / self._nominal_ns) - 1)
+        self._last_ns = now_ns
+
+    def percentile_ms(self, percent: float) -> float:
+        """Return a percentile of the last thousand periods [ms]; 0 before the second tick."""
+        return float(np.percentile(self._recent_ns, percent)) / 1e6 if self._recent_ns else 0.0
+
+
 def steady_clock() -> Clock:
     """Return a clock that never jumps: for timers that must go on when simulated time rests."""
     return Clock(clock_type=ClockType.STEADY_TIME)
@@ -109,9 +140,10 @@ def steady_clock() -> Clock:
 def timebase_of(node: Node) -> Timebase:
     """Return the control time of a node: simulated if its ``use_sim_time`` is set, else steady."""
     if node.get_parameter("use_sim_time").value:
-        return SimTimebase(_reader(node.get_clock()))
-    return SteadyTimebase(_reader(steady_clock()), _reader(Clock(clock_type=ClockType.SYSTEM_TIME)))
+        return SimTimebase(reader(node.get_clock()))
+    return SteadyTimebase(reader(steady_clock()), reader(Clock(clock_type=ClockType.SYSTEM_TIME)))
 
 
-def _reader(clock: Clock) -> Callable[[], int]:
+def reader(clock: Clock) -> Callable[[], int]:
+    """Return a function that reads a clock [ns]."""
     return lambda: int(clock.now().nanoseconds)
