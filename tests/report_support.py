@@ -6,7 +6,7 @@ from __future__ import annotations
 import numpy as np
 
 from wam_ros.core.robot import Robot
-from wam_ros.core.types import ByteImage, JointState, Trajectory, nanoseconds
+from wam_ros.core.types import ByteImage, Trajectory, nanoseconds
 from wam_ros.report.recording import Mark, Recording
 from wam_ros.report.summary import Attempt, Run, Setup
 
@@ -32,7 +32,7 @@ def recorded(robot: Robot, end_s: float, start_ns: int = nanoseconds(5.0)) -> Re
 
     for tick in range(int(end_s * 100)):
         stamp_ns = start_ns + tick * 10_000_000
-        recording.add_joints(JointState(stamp_ns, robot.joint_names, pose(tick / 100 - 0.03)))
+        recording.add_joints(stamp_ns, pose(tick / 100 - 0.03))
         if tick % 50 == 0:
             times = tuple(stamp_ns + i * 66_666_667 for i in range(32))
             rows = np.array([pose((t - start_ns) / 1e9) for t in times])

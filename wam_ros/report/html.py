@@ -14,6 +14,7 @@ import numpy as np
 from jinja2 import Environment, StrictUndefined
 from markupsafe import Markup
 
+from wam_ros.core.robot import Robot
 from wam_ros.report.plots import histogram, joint_plots
 from wam_ros.report.summary import Attempt, Run, gathered_figures, summarise, versions, write_whole
 
@@ -48,24 +49,18 @@ class Still:
     pictures: Mapping[str, str]
 
 
-def write_report(folder: Path, run: Run, arms: Mapping[str, Sequence[str]], cameras: Sequence[str]) -> Path:
-    """Write ``report.html``.
-
-    Args:
-        folder: of the run; ``video.mp4`` is shown when it lies there too.
-        run: all attempts.
-        arms: arm name to its joints in robot order, the gripper last.
-        cameras: names in the order in which they are shown.
-    """
-    return write_whole(folder / "report.html", render(run, arms, cameras).encode())
+def write_report(folder: Path, run: Run, robot: Robot) -> Path:
+    """Write ``report.html``; it shows ``video.mp4`` when that lies beside it."""
+    return write_whole(folder / "report.html", render(run, robot).encode())
 
 
-def render(run: Run, arms: Mapping[str, Sequence[str]], cameras: Sequence[str]) -> str:
+def render(run: Run, robot: Robot) -> str:
     """Return the page."""
     page = Environment(autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True)
     page.filters["number"] = number
     template = files("wam_ros.report").joinpath("report.html.j2").read_text(encoding="utf-8")
     shown = _shown(run)
+    arms = {arm.name: (*arm.joints, arm.gripper.joint) for arm in robot.arms}
     return page.from_string(template).render(
         run=run,
         summary=summarise(run),
@@ -75,7 +70,7 @@ def render(run: Run, arms: Mapping[str, Sequence[str]], cameras: Sequence[str]) 
         shown_number=run.attempts.index(shown) + 1 if shown else 0,
         joints=Markup(joint_plots(shown.recording, arms, shown.duration_s)) if shown else "",
         strip=strip(shown) if shown else [],
-        cameras=cameras,
+        cameras=[camera.name for camera in robot.cameras],
         tracks=[track(attempt, run.setup.timeout_s) for attempt in run.attempts],
         motion=_motion_rows(run.attempts),
         figures=_figures_by_node(run.attempts),

@@ -15,7 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
-from wam_ros.core.types import ByteImage, FloatArray, JointState, Trajectory, nanoseconds, seconds
+from wam_ros.core.types import ByteImage, FloatArray, Trajectory, nanoseconds, seconds
 
 #: Longest side of a kept picture [pixels]; larger ones are reduced.
 PICTURE_SIDE = 384
@@ -62,8 +62,6 @@ class Recording:
         self._stamps: dict[str, list[int]] = {}
         self._pictures: dict[str, list[tuple[int, bytes]]] = {}
         self._measured: list[tuple[float, FloatArray]] = []
-        self._position = np.full(len(self.joint_names), np.nan)
-        self._index = {name: i for i, name in enumerate(self.joint_names)}
         self._committed: list[tuple[int, FloatArray]] = []
 
     def time_s(self, stamp_ns: int) -> float:
@@ -92,15 +90,12 @@ class Recording:
 
     # joints
 
-    def add_joints(self, state: JointState) -> None:
-        """Take the newest positions of some or all joints."""
-        for name, value in zip(state.names, state.position, strict=True):
-            if name in self._index:
-                self._position[self._index[name]] = value
-        time_s = self.time_s(state.stamp_ns)
+    def add_joints(self, stamp_ns: int, position: FloatArray) -> None:
+        """Take (J,) positions, NaN where nothing has come yet; kept once all are known."""
+        time_s = self.time_s(stamp_ns)
         due = not self._measured or time_s - self._measured[-1][0] >= self.joint_period_s
-        if due and not np.isnan(self._position).any():
-            self._measured.append((time_s, self._position.copy()))
+        if due and not np.isnan(position).any():
+            self._measured.append((time_s, position.copy()))
 
     def add_committed(self, trajectory: Trajectory) -> None:
         """Replace what was to be executed from the trajectory's first time on."""

@@ -1,0 +1,148 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Listen to a running graph from the side, cheaply: for those who show and record but take no part.
+
+Pictures stay serialised until somebody wants one; only their stamps are read. Whoever spins in gulps
+(:func:`take_all`) leaves joint messages that were overtaken unread.
+"""
+
+from __future__ import annotations
+
+import struct
+from functools import partial
+from typing import Protocol
+
+import numpy as np
+from diagnostic_msgs.msg import DiagnosticArray, DiagnosticStatus
+from rclpy.executors import SingleThreadedExecutor, TimeoutException
+from rclpy.node import Node
+from rclpy.serialization import deserialize_message
+from sensor_msgs.msg import CompressedImage, Image
+from sensor_msgs.msg import JointState as JointStateMsg
+from trajectory_msgs.msg import JointTrajectory
+
+from wam_ros.core.errors import ShapeError
+from wam_ros.core.joint_topics import JointTopic, feedback_topics
+from wam_ros.core.robot import Camera, Robot
+from wam_ros.core.types import NS_PER_S, ByteImage, FloatArray, Trajectory
+from wam_ros.ros.convert import color_from_msg, compressed_color_from_msg, stamp_to_ns, trajectory_from_msg
+from wam_ros.ros.qos import COMMAND, EVENT, LATCHED, SENSOR, STATE
+from wam_ros.ros.status import read_values
+
+# A serialised message begins with four bytes of encapsulation; a header's stamp comes first.
+_STAMP = {0: struct.Struct(">iI"), 1: struct.Struct("<iI")}
+_STAMP_OFFSET = 4
+
+
+class Sink(Protocol):
+    """What a listener tells; all calls come from the executor that spins the node."""
+
+    def wants(self, camera: str, stamp_ns: int) -> bool:
+        """A frame was captured; say whether its picture is to be handed over."""
+        ...
+
+    def on_picture(self, camera: str, stamp_ns: int, color: ByteImage) -> None:
+        """Take a picture that was wanted: (H, W, 3) RGB, read-only."""
+        ...
+
+    def on_joints(self, stamp_ns: int, position: FloatArray) -> None:
+        """Take the newest (J,) positions, NaN where nothing has come; the array changes later."""
+        ...
+
+    def on_committed(self, trajectory: Trajectory) -> None:
+        """Take what motion will execute from now on."""
+        ...
+
+    def on_safety(self, state: str, cause: str) -> None:
+        """Take the safety state and its cause code."""
+        ...
+
+    def on_status(self, node: str, message: str, values: dict[str, str]) -> None:
+        """Take a node's own diagnostics."""
+        ...
+
+
+class SideListener:
+    """Subscribes to all that can be seen of a robot and its graph.
+
+    Args:
+        node: whose executor calls back.
+        robot: its cameras and joint feedback are listened to on the driver's topics.
+        sink: is told.
+
+    Attributes:
+        malformed: messages that contradicted themselves.
+    """
+
+    def __init__(self, node: Node, robot: Robot, sink: Sink) -> None:
+        self.malformed = 0
+        self._sink = sink
+        self._position = np.full(len(robot.joint_names), np.nan)
+        for camera in robot.cameras:
+            kind = CompressedImage if camera.transport == "compressed" else Image
+            # Deep, for a frame that is lost here would look like skew; raw, so that depth costs nothing.
+            node.create_subscription(kind, camera.color, partial(self._on_frame, camera), STATE, raw=True)
+        for topic in feedback_topics(robot):
+            node.create_subscription(JointStateMsg, topic.stream.topic, partial(self._on_joints, topic), SENSOR)
+        node.create_subscription(JointTrajectory, "motion/committed", self._on_committed, COMMAND)
+        node.create_subscription(DiagnosticStatus, "safety/state", self._on_safety, LATCHED)
+        node.create_subscription(DiagnosticArray, "diagnostics", self._on_diagnostics, EVENT)
+
+    def _on_frame(self, camera: Camera, data: bytes) -> None:
+        stamp_ns = stamp_of(data)
+        if not self._sink.wants(camera.name, stamp_ns):
+            return
+        try:
+            color = _decoded(camera, data)
+        except ShapeError:
+            self.malformed += 1
+            return
+        self._sink.on_picture(camera.name, stamp_ns, color)
+
+    def _on_joints(self, topic: JointTopic, msg: JointStateMsg) -> None:
+        try:
+            self._position[topic.columns] = topic.from_native(msg.position)
+        except ShapeError:
+            self.malformed += 1
+            return
+        self._sink.on_joints(stamp_to_ns(msg.header.stamp), self._position)
+
+    def _on_committed(self, msg: JointTrajectory) -> None:
+        try:
+            trajectory = trajectory_from_msg(msg)
+        except ShapeError:
+            self.malformed += 1
+            return
+        self._sink.on_committed(trajectory)
+
+    def _on_safety(self, msg: DiagnosticStatus) -> None:
+        self._sink.on_safety(msg.message, read_values(msg).get("cause", ""))
+
+    def _on_diagnostics(self, array: DiagnosticArray) -> None:
+        for status in array.status:
+            if status.name.startswith("wam/"):
+                self._sink.on_status(status.name.removeprefix("wam/"), status.message, read_values(status))
+
+
+def stamp_of(data: bytes) -> int:
+    """Return the stamp [ns] of a serialised message whose first field is a header."""
+    sec, nanosec = _STAMP[data[1] & 1].unpack_from(data, _STAMP_OFFSET)
+    return int(sec) * NS_PER_S + int(nanosec)
+
+
+def take_all(executor: SingleThreadedExecutor, most: int = 1000) -> int:
+    """Run the callbacks of everything that has come, and return how many; does not wait."""
+    for count in range(most):
+        try:
+            handler, _, _ = executor.wait_for_ready_callbacks(timeout_sec=0.0)
+        except TimeoutException:
+            return count
+        handler()
+        if handler.exception() is not None:
+            raise handler.exception()
+    return most
+
+
+def _decoded(camera: Camera, data: bytes) -> ByteImage:
+    if camera.transport == "compressed":
+        return compressed_color_from_msg(deserialize_message(data, CompressedImage))
+    return color_from_msg(deserialize_message(data, Image))
