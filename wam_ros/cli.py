@@ -12,7 +12,6 @@ from collections.abc import Sequence
 
 import wam_ros.nodes
 from wam_ros.core.errors import ConfigError, WamError, mismatch
-from wam_ros.runner import end_with_runner
 
 OK, FAILED, MISTAKE, INTERRUPTED = 0, 1, 2, 130
 
@@ -46,7 +45,6 @@ def _parser() -> argparse.ArgumentParser:
 def _node(options: argparse.Namespace) -> int:
     # A process started in the background by a shell has SIGINT ignored; nodes are ended by it.
     signal.signal(signal.SIGINT, signal.default_int_handler)
-    end_with_runner()
     names = sorted(module.name for module in pkgutil.iter_modules(wam_ros.nodes.__path__))
     if options.name not in names:
         raise ConfigError(mismatch("node", ", ".join(names), options.name, "choose one of them"))

@@ -8,13 +8,14 @@ Nodes use fixed relative names; what a driver calls its topics stands in the rob
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
-from typing import Literal
+from dataclasses import dataclass, field, replace
+from typing import Literal, get_args
 
 from wam_ros.core.errors import ConfigError, mismatch
 from wam_ros.core.policy import Policy, check_policy_fits
 from wam_ros.core.robot import Robot
 from wam_ros.core.task import Task
+from wam_ros.files.assets import load_policy, load_robot, load_task
 
 Pace = Literal["realtime", "lockstep"]
 Value = str | int | float | bool
@@ -44,7 +45,8 @@ class RunOptions:
     """What to run and how.
 
     Attributes:
-        robot, task, policy: a name, or the path of a YAML file; this is what the nodes are given.
+        task, robot, policy: each a name, or the path of a YAML file; the task names the robot and the
+            policy where they are empty.
         seed: of the first attempt; later attempts count on from it.
         pace: simulated time follows the wall clock, or goes round as a token (docs/adr/0001).
         declared_latency_s: the inference latency that simulated time advances by in lockstep.
@@ -52,9 +54,9 @@ class RunOptions:
         params: further node parameters, as ``(node, parameter, value)``.
     """
 
-    robot: str
     task: str
-    policy: str
+    robot: str = ""
+    policy: str = ""
     seed: int = 0
     pace: Pace = "realtime"
     declared_latency_s: float = 0.19
@@ -62,6 +64,8 @@ class RunOptions:
     params: tuple[tuple[str, str, Value], ...] = ()
 
     def __post_init__(self) -> None:
+        if self.pace not in get_args(Pace):
+            raise ConfigError(mismatch("pace", " or ".join(get_args(Pace)), repr(self.pace), "choose one"))
         if not 0 <= self.declared_latency_s <= 10:
             raise ConfigError(
                 mismatch("latency", "0 to 10 s", f"{self.declared_latency_s} s", "give it in milliseconds")
@@ -70,8 +74,33 @@ class RunOptions:
             raise ConfigError(mismatch("seed", "0 to 2147483647", self.seed, "choose another"))
 
 
+@dataclass(frozen=True)
+class Plan:
+    """A graph and the descriptions it was made from."""
+
+    robot: Robot
+    task: Task
+    policy: Policy
+    options: RunOptions
+    specs: tuple[NodeSpec, ...]
+
+
+def make_plan(options: RunOptions) -> Plan:
+    """Read the descriptions and build their graph; the plan's options name all three.
+
+    Raises:
+        ConfigError: a description is missing or wrong, or they do not fit together.
+    """
+    task = load_task(options.task)
+    options = replace(options, robot=options.robot or task.default_robot, policy=options.policy or task.default_policy)
+    robot, policy = load_robot(options.robot), load_policy(options.policy)
+    return Plan(robot, task, policy, options, build_graph(robot, task, policy, options))
+
+
 def build_graph(robot: Robot, task: Task, policy: Policy, options: RunOptions) -> tuple[NodeSpec, ...]:
     """Return the nodes that run this task on this robot with this policy.
+
+    Pure. The nodes are given what ``options`` calls the descriptions, and read them themselves.
 
     Raises:
         ConfigError: when the three do not fit together or an option is meant for another graph.

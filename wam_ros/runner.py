@@ -2,13 +2,11 @@
 """Play a graph as processes of this computer, without ``ros2 launch``.
 
 Each node is a process in a group of its own, so Ctrl-C reaches the runner alone and the nodes end in
-order. A required node that ends stops all others and is named. Nodes ask the kernel to be told when the
-runner dies (:func:`end_with_runner`), so that not even ``kill -9`` of the runner leaves an orphan.
+order. A required node that ends stops all others and is named.
 """
 
 from __future__ import annotations
 
-import ctypes
 import os
 import signal
 import subprocess
@@ -24,10 +22,9 @@ import yaml
 
 from wam_ros.core.errors import WamError
 from wam_ros.graph import NodeSpec
+from wam_ros.ros.orphan import RUNNER_PID
 from wam_ros.shared_memory import remove_abandoned, segments_of
 
-RUNNER_PID = "WAM_RUNNER_PID"
-PR_SET_PDEATHSIG = 1
 # What is sent to end a node, and how long it may take [s]; an inference that runs is waited for.
 ENDINGS = ((signal.SIGINT, 5.0), (signal.SIGTERM, 2.0), (signal.SIGKILL, 2.0))
 
@@ -57,16 +54,6 @@ def command(spec: NodeSpec, params_file: Path) -> list[str]:
 def params_yaml(spec: NodeSpec) -> str:
     """Return the parameter file of a node."""
     return yaml.safe_dump({"/**": {"ros__parameters": dict(spec.params)}}, sort_keys=True)
-
-
-def end_with_runner() -> None:
-    """Let the kernel end this process when the runner that started it dies; does nothing without one."""
-    runner = os.environ.get(RUNNER_PID)
-    if runner is None or not sys.platform.startswith("linux"):
-        return
-    ctypes.CDLL(None).prctl(PR_SET_PDEATHSIG, signal.SIGTERM)
-    if os.getppid() != int(runner):
-        raise KeyboardInterrupt
 
 
 @dataclass

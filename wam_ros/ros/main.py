@@ -18,6 +18,7 @@ from rclpy.node import Node
 from rclpy.signals import SignalHandlerOptions
 
 from wam_ros.core.errors import WamError
+from wam_ros.ros.orphan import end_with_runner
 
 #: How long an idle process may take to notice a signal: rcl's wait is not interrupted by one [s].
 _NOTICE_S = 0.1
@@ -47,6 +48,7 @@ def run_node(make_node: Callable[[], Node], args: list[str] | None = None) -> in
     rclpy.init(args=args, signal_handler_options=SignalHandlerOptions.NO)
     node: Node | None = None
     try:
+        end_with_runner()
         node = make_node()
         _spin(node, stop)
     except (KeyboardInterrupt, ExternalShutdownException):

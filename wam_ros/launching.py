@@ -1,0 +1,96 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Play a graph with ``ros2 launch``; the only module that knows ``launch``.
+
+:func:`node_keywords` is what launch is told, kept apart from it so that a test can hold it against the runner.
+"""
+
+from __future__ import annotations
+
+import os
+from typing import TYPE_CHECKING, Any, cast
+
+from wam_ros.core.errors import ConfigError, mismatch
+from wam_ros.environment import additions
+from wam_ros.graph import NodeSpec, Pace, RunOptions, make_plan
+from wam_ros.ros.orphan import RUNNER_PID
+
+if TYPE_CHECKING:
+    from launch import LaunchContext, LaunchDescription, LaunchDescriptionEntity
+
+ARGUMENTS = {
+    "robot": ("", "name or YAML path; empty: the task's"),
+    "policy": ("", "name or YAML path; empty: the task's"),
+    "seed": ("0", "of the first attempt"),
+    "pace": ("realtime", "realtime or lockstep (simulated robots)"),
+    "latency_ms": ("190", "declared inference latency, used in lockstep"),
+    "view": ("false", "start the browser view"),
+}
+
+
+def node_keywords(spec: NodeSpec) -> dict[str, Any]:
+    """Return the keywords of ``launch_ros.actions.Node`` for a node of the graph."""
+    return {
+        "package": "wam_ros",
+        "executable": spec.target,
+        "name": spec.name,
+        "parameters": [dict(spec.params)],
+        "remappings": list(spec.remaps),
+    }
+
+
+def options_from(task: str, arguments: dict[str, str]) -> RunOptions:
+    """Return the run options that launch arguments stand for.
+
+    Raises:
+        ConfigError: an argument is not what it should be.
+    """
+    return RunOptions(
+        task,
+        arguments["robot"],
+        arguments["policy"],
+        seed=int(_number("seed", arguments["seed"])),
+        pace=cast("Pace", arguments["pace"]),
+        declared_latency_s=_number("latency_ms", arguments["latency_ms"]) / 1000,
+        view=arguments["view"].lower() == "true",
+    )
+
+
+def from_graph(task: str) -> LaunchDescription:
+    """Return the launch description of a task; the arguments are those of :data:`ARGUMENTS`."""
+    from launch import LaunchDescription
+    from launch.actions import DeclareLaunchArgument, OpaqueFunction
+
+    declared = [
+        DeclareLaunchArgument(name, default_value=default, description=text)
+        for name, (default, text) in ARGUMENTS.items()
+    ]
+    return LaunchDescription([*declared, OpaqueFunction(function=_entities, args=[task])])
+
+
+def _entities(context: LaunchContext, task: str) -> list[LaunchDescriptionEntity]:
+    from launch.actions import SetEnvironmentVariable
+
+    plan = make_plan(options_from(task, {name: context.launch_configurations[name] for name in ARGUMENTS}))
+    environment = additions(os.environ, simulated=plan.robot.simulated) | {RUNNER_PID: str(os.getpid())}
+    variables = [SetEnvironmentVariable(name, value) for name, value in environment.items()]
+    return [*variables, *(_node(spec) for spec in plan.specs)]
+
+
+def _node(spec: NodeSpec) -> LaunchDescriptionEntity:
+    from launch.actions import Shutdown
+    from launch_ros.actions import Node
+    from launch_ros.parameter_descriptions import ParameterValue
+
+    keywords = node_keywords(spec)
+    # Without its type launch reads a string such as "1234" as a number.
+    typed = {name: ParameterValue(value, value_type=type(value)) for name, value in spec.params.items()}
+    keywords["parameters"] = [typed]
+    ending = {"on_exit": Shutdown(reason=f"node {spec.name} ended")} if spec.required else {}
+    return Node(**keywords, output="screen", **ending)
+
+
+def _number(name: str, text: str) -> float:
+    try:
+        return float(text)
+    except ValueError as error:
+        raise ConfigError(mismatch(f"launch argument {name}", "a number", repr(text), "correct it")) from error
