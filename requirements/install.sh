@@ -1,0 +1,60 @@
+#!/usr/bin/env bash
+# SPDX-License-Identifier: Apache-2.0
+# Make .venv and install the named requirement lists and this package into it: requirements/install.sh runtime [models dev]
+# With a ROS distribution sourced, ROS comes from there; without one, from the pinned wheels of ros.txt.
+set -euo pipefail
+cd "$(dirname "${BASH_SOURCE[0]}")/.."
+
+say() { printf 'setup: %s\n' "$*"; }
+fail() { printf 'setup: %s\n' "$*" >&2; exit 1; }
+
+# System packages come through apt where that needs no password.
+apt_install() {
+    local sudo=()
+    command -v apt-get > /dev/null || return 1
+    if [ "$(id -u)" != 0 ]; then
+        sudo -n true 2> /dev/null || return 1
+        sudo=(sudo -n)
+    fi
+    say "apt-get install $*"
+    "${sudo[@]}" apt-get update -qq && DEBIAN_FRONTEND=noninteractive "${sudo[@]}" apt-get install -y -qq --no-install-recommends "$@" > /dev/null
+}
+
+find_python() {
+    local candidate
+    for candidate in ${PYTHON:-python3 python3.12 python3.11 python3.13 python3.10}; do
+        if "$candidate" -c 'import sys; sys.exit(not (3, 10) <= sys.version_info < (3, 14))' 2> /dev/null; then
+            echo "$candidate"
+            return
+        fi
+    done
+    fail "Python 3.10 to 3.13 is needed and ${PYTHON:-python3} is not one; install python3, or say make PYTHON=/path/to/python"
+}
+
+make_venv() {
+    local python version
+    python=$(find_python)
+    version=$("$python" -c 'import sys; print("%d.%d" % sys.version_info[:2])')
+    "$python" -c 'import venv, ensurepip' 2> /dev/null || apt_install "python$version-venv" ||
+        fail "Python's venv module is missing; run: sudo apt-get install python$version-venv"
+    say "Python $version, ROS ${ROS_DISTRO:-from wheels}"
+    "$python" -m venv ${ROS_DISTRO:+--system-site-packages} .venv
+    echo "${ROS_DISTRO:-wheels}" > .venv/ros
+    .venv/bin/python -m pip install -q --disable-pip-version-check pip==26.3
+}
+
+[ -x .venv/bin/python ] || make_venv
+made_for=$(cat .venv/ros 2> /dev/null || echo wheels)
+[ "$made_for" = "${ROS_DISTRO:-wheels}" ] ||
+    fail ".venv was made for ROS $made_for and ${ROS_DISTRO:-no ROS} is sourced now; run: rm -rf .venv"
+
+lists=()
+[ -n "${ROS_DISTRO:-}" ] || lists+=(-r requirements/ros.txt)
+for name in "$@"; do lists+=(-r "requirements/$name.txt"); done
+say "installing $* (requirements/*.txt)"
+.venv/bin/python -m pip install -q --disable-pip-version-check -c requirements/constraints.txt "${lists[@]}"
+.venv/bin/python -m pip install -q --disable-pip-version-check --no-deps --no-build-isolation -e .
+
+draws() { .venv/bin/python -c 'import sys; from wam_ros.sim.graphics import choose_backend; sys.exit(choose_backend() == "disabled")'; }
+draws || { apt_install libegl1 libgl1 libgl1-mesa-dri || apt_install libosmesa6; } || true
+draws || fail "no OpenGL library that draws without a display; run: sudo apt-get install libegl1 libgl1 libgl1-mesa-dri (or libosmesa6)"
