@@ -42,7 +42,7 @@ class Rig:
         if self.safety is not None:
             self.stage.on_safety(self.safety, self.now_ns)
         if self.feels:
-            self.stage.on_joints(self.robot, self.now_ns)
+            self.stage.on_joints(self.robot, self.now_ns, "left")
         setpoint = self.stage.tick(self.now_ns)
         if setpoint is None:
             return None
@@ -162,9 +162,9 @@ def test_feedback_that_is_gone_or_not_a_number_stops(rig, value):
     rig.moving()
     rig.feels = False
     if value is not None:
-        rig.stage.on_joints(np.full(len(READY), value), rig.now_ns)
+        rig.stage.on_joints(np.full(len(READY), value), rig.now_ns, "left")
     rig.run(0.3)
-    assert rig.stage.fault == "JOINTS_STALE:motion"
+    assert rig.stage.fault == "JOINTS_STALE:left"
 
 
 def test_after_a_stall_the_command_does_not_jump(rig):

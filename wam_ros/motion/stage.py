@@ -76,6 +76,7 @@ class MotionStage:
         self._stall_ns, self._hold_ns = nanoseconds(bounds.stall_s), nanoseconds(bounds.hold_s)
         self._tracking_rad = bounds.tracking_rad
         self._heard_ns = self._felt_ns = self._last_ns = 0
+        self._slowest = ""
         self._measured: FloatArray | None = None
         self._sent: deque[FloatArray] = deque(maxlen=max(2, round(bounds.lag_s * robot.command_rate_hz)))
         self._silent_from_ns = 0
@@ -88,8 +89,15 @@ class MotionStage:
         if not state.live:
             self.fault = ""
 
-    def on_joints(self, position: FloatArray, felt_ns: int) -> None:
-        """(J,) measured in robot order, and when; what is not finite counts as not measured."""
+    def on_joints(self, position: FloatArray, felt_ns: int, slowest: str) -> None:
+        """(J,) measured in robot order; what is not finite counts as not measured.
+
+        Args:
+            position: of all joints.
+            felt_ns: when the stream that is farthest behind has spoken.
+            slowest: the name of that stream.
+        """
+        self._slowest = slowest
         if np.isfinite(position).all():
             self._measured, self._felt_ns = frozen(np.where(self._arms, position, np.clip(position, 0, 1))), felt_ns
 
@@ -145,6 +153,20 @@ class MotionStage:
             whole.accelerations[rows],
         )
 
+    def account(self) -> dict[str, bool | int | float | str]:
+        """Return what it sees, does and has done, for diagnostics; ``sees_ns`` aside."""
+        done = self._splicer.statistics
+        return {
+            "state": self.view.value if self.view is not None else "UNKNOWN",
+            "phase": self.phase.value,
+            "executing": self.executing,
+            "accepted": done.accepted,
+            **{f"refused_{outcome.value}": count for outcome, count in done.refused.items()},
+            "seam_step_rad_max": done.seam_step_rad_max,
+            "seam_step_rad_s_max": done.seam_step_rad_s_max,
+            "idle_share": done.idle_share,
+        }
+
     # -- inside ----------------------------------------------------------------------------
 
     def _turn(self, now_ns: int) -> None:
@@ -171,7 +193,7 @@ class MotionStage:
 
     def _watch(self, now_ns: int) -> None:
         if now_ns - self._felt_ns > self._feedback_ns or self._measured is None:
-            self._fail("JOINTS_STALE:motion", now_ns)
+            self._fail(f"JOINTS_STALE:{self._slowest}", now_ns)
             return
         if not self._sent:
             return

@@ -29,7 +29,7 @@ from wam_ros.ros.lockstep import Member, Token
 from wam_ros.ros.main import run_node
 from wam_ros.ros.params import declare, parameter
 from wam_ros.ros.qos import COMMAND, LATCHED
-from wam_ros.ros.status import ERROR, OK, StatusReporter
+from wam_ros.ros.status import ERROR, OK, StatusReporter, Value
 from wam_ros.ros.timebase import PeriodMeter, reader, steady_clock, timebase_of
 
 #: How long the arms may take to rest when the process is asked to end.
@@ -58,8 +58,7 @@ class MotionNode(Node):
         robot, task = load_robot(params.robot), load_task(params.task)
         self._idle, self._committed_ns = params.idle_publishers, nanoseconds(params.committed_s)
         self._time, self._steady_ns = timebase_of(self), reader(steady_clock())
-        self._splicer = Splicer.for_robot(robot, method=task.method)
-        self._stage = MotionStage(self._splicer, robot, params)
+        self._stage = MotionStage(Splicer.for_robot(robot, method=task.method), robot, params)
         self._sink = CommandSink(self, robot)
         self._feedback = JointFeedback(self, robot, self._time.now_ns, self._check_ring)
         self._meter = PeriodMeter(round(NS_PER_S / robot.command_rate_hz))
@@ -149,7 +148,7 @@ class MotionNode(Node):
         return setpoint is not None
 
     def _feel(self) -> None:
-        self._stage.on_joints(self._feedback.position, self._feedback.arrived_ns)
+        self._stage.on_joints(self._feedback.position, *self._feedback.slowest)
 
     def _share(self, now_ns: int) -> None:
         """Tell controllers and the policy what is committed."""
@@ -184,25 +183,15 @@ class MotionNode(Node):
             self._news = news
             self._reporter.report()
 
-    def _read(self) -> tuple[bytes, str, dict[str, bool | int | float | str]]:
-        stage, statistics = self._stage, self._splicer.statistics
-        state = stage.view.value if stage.view is not None else "UNKNOWN"
-        values: dict[str, bool | int | float | str] = {
-            "state": state,
-            "phase": stage.phase.value,
-            "executing": stage.executing,
+    def _read(self) -> tuple[bytes, str, dict[str, Value]]:
+        values = self._stage.account() | {
             "cause": self._cause,
-            "accepted": statistics.accepted,
-            **{f"refused_{outcome.value}": n for outcome, n in statistics.refused.items()},
-            "seam_step_rad_max": statistics.seam_step_rad_max,
-            "seam_step_rad_s_max": statistics.seam_step_rad_s_max,
-            "idle_share": statistics.idle_share,
+            "sees_chunk_stamp": self._time.to_stamp(self._stage.sees_ns),
             "period_ms_p99": self._meter.percentile_ms(99),
             "missed_ticks": self._meter.missed,
-            "sees_chunk_stamp": self._time.to_stamp(stage.sees_ns),
             "clock_jumps": self._time.jumps,
         }
-        return ERROR if self._cause else OK, state, values
+        return ERROR if self._cause else OK, str(values["state"]), values
 
 
 def main() -> None:

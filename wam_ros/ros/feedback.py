@@ -50,9 +50,9 @@ class JointFeedback:
             node.create_subscription(JointState, topic.stream.topic, partial(self._on_message, topic), STATE)
 
     @property
-    def arrived_ns(self) -> int:
-        """Control time at which the stream that is farthest behind has spoken; 0 until all have."""
-        return min(self._arrived_ns.values())
+    def slowest(self) -> tuple[int, str]:
+        """Control time at which the stream that is farthest behind has spoken, 0 for never; and its name."""
+        return min((arrived_ns, name) for name, arrived_ns in self._arrived_ns.items())
 
     @property
     def stamp_ns(self) -> int:

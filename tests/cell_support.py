@@ -1,0 +1,203 @@
+# SPDX-License-Identifier: Apache-2.0
+"""A robot cell around the real motion and safety nodes: driver, cameras and policy played by one test node."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from functools import partial
+
+import numpy as np
+import pytest
+from diagnostic_msgs.msg import DiagnosticArray, DiagnosticStatus
+from rclpy.executors import SingleThreadedExecutor
+from rclpy.node import Node
+from rclpy.parameter import Parameter
+from sensor_msgs.msg import Image, JointState
+from std_srvs.srv import SetBool, Trigger
+from trajectory_msgs.msg import JointTrajectory
+
+from tests.ros_support import wait_until
+from wam_ros.core.joint_topics import JointTopic, command_topics, feedback_topics
+from wam_ros.core.robot import Robot
+from wam_ros.core.types import Chunk
+from wam_ros.nodes.motion import MotionNode
+from wam_ros.nodes.safety import SafetyNode
+from wam_ros.ros.convert import chunk_to_msg, stamp_to_ns
+from wam_ros.ros.qos import COMMAND, EVENT, LATCHED, SENSOR, STATE
+from wam_ros.ros.status import OK, find_status, make_status, read_values
+
+ROBOT, TASK = "sim_r1_lite", "towel_fold"
+#: The test node speaks at 50 Hz where the robot's file says 200 Hz.
+JOINTS_S = 0.3
+
+
+def parameters(values: dict) -> list[Parameter]:
+    return [Parameter(name, value=value) for name, value in values.items()]
+
+
+def make_motion(context, **params) -> MotionNode:
+    given = {"robot": ROBOT, "task": TASK} | params
+    return MotionNode(context=context, parameter_overrides=parameters(given))
+
+
+def make_safety(context, **params) -> SafetyNode:
+    given = {"robot": ROBOT, "joints_s": JOINTS_S} | params
+    return SafetyNode(context=context, parameter_overrides=parameters(given))
+
+
+class Cell(Node):
+    """Everything around motion and safety.
+
+    Attributes:
+        off: names of what keeps silent: a camera, an arm, a gripper, "policy".
+        position: (J,) where the arms are; they follow commands at once.
+        sent: stamp and (J,) command of each complete set of commands heard.
+        told: every different safety state with its cause.
+    nodes: motion and safety.
+        nodes: motion and safety.
+    """
+
+    def __init__(self, context, robot: Robot, executor: SingleThreadedExecutor) -> None:
+        super().__init__("cell", context=context)
+        self.robot, self.executor_ = robot, executor
+        self.off: set[str] = set()
+        self.position = np.array(robot.ready_position())
+        self.spoilt: float | None = None
+        self.sent: list[tuple[int, np.ndarray]] = []
+        self.told: list[tuple[str, str]] = []
+        self.nodes: list[Node] = []
+        self.motion: dict[str, str] = {}
+        self.committed: list[JointTrajectory] = []
+        self._parts: dict[int, set[str]] = {}
+        self._drive()
+        self._see()
+        self.chunks = self.create_publisher(JointTrajectory, "policy/chunk", COMMAND)
+        self._status = self.create_publisher(DiagnosticArray, "diagnostics", EVENT)
+        self.create_timer(0.2, self._on_policy_status)
+        self.create_subscription(DiagnosticArray, "diagnostics", self._on_diagnostics, EVENT)
+        self.create_subscription(DiagnosticStatus, "safety/state", self._on_state, LATCHED)
+        self.create_subscription(JointTrajectory, "motion/committed", self.committed.append, COMMAND)
+        self._wishes = {
+            "arm": self.create_client(SetBool, "arm"),
+            "safety_stop": self.create_client(Trigger, "safety_stop"),
+            "safety_reset": self.create_client(Trigger, "safety_reset"),
+        }
+
+    # -- what the test does ----------------------------------------------------------------
+
+    def until(self, condition: Callable[[], bool], timeout_s: float = 10.0) -> None:
+        wait_until(self.executor_, condition, timeout_s)
+
+    def call(self, name: str, data: bool | None = None):
+        client = self._wishes[name]
+        self.until(client.service_is_ready)
+        request = SetBool.Request(data=data) if data is not None else Trigger.Request()
+        future = client.call_async(request)
+        self.until(future.done)
+        return future.result()
+
+    def arm(self) -> None:
+        self.until(lambda: self.call("arm", True).success)
+        self.until(lambda: self.motion.get("phase") == "following")
+
+    def chunk(self, reach_rad: float = 1.0, joint: int = 0, rows: int = 32) -> JointTrajectory:
+        """A chunk captured now that moves one joint."""
+        positions = np.tile(self.position, (rows, 1))
+        positions[:, joint] += reach_rad * np.linspace(0, 1, rows)
+        now_ns = self.get_clock().now().nanoseconds
+        return chunk_to_msg(Chunk.at_rate(now_ns, self.robot.joint_names, positions, 15.0))
+
+    def run(self, reach_rad: float = 1.0) -> None:
+        """Arm, send a chunk and wait until the arms move."""
+        self.arm()
+        self.chunks.publish(self.chunk(reach_rad))
+        start = self.position[0]
+        self.until(lambda: self.state == "RUNNING" and abs(self.position[0] - start) > 0.1)
+
+    @property
+    def state(self) -> str:
+        return self.told[-1][0] if self.told else ""
+
+    @property
+    def cause(self) -> str:
+        return self.told[-1][1] if self.told else ""
+
+    def speeds(self) -> np.ndarray:
+        """(N-1, J) of the commands [1/s]."""
+        stamps = np.array([stamp for stamp, _ in self.sent]) / 1e9
+        return np.diff([p for _, p in self.sent], axis=0) / np.diff(stamps)[:, None]
+
+    def until_rest(self) -> None:
+        """Until the arms were commanded to one place for a while, or nothing is commanded any more."""
+        self.until(lambda: len(self.sent) > 12 and np.ptp([p for _, p in self.sent[-10:]], axis=0).max() < 1e-9)
+
+    # -- what the cell does ----------------------------------------------------------------
+
+    def _drive(self) -> None:
+        for topic in feedback_topics(self.robot):
+            publisher = self.create_publisher(JointState, topic.stream.topic, STATE)
+            self.create_timer(0.02, partial(self._on_joint_timer, topic, publisher))
+        for topic in command_topics(self.robot):
+            self.create_subscription(JointState, topic.stream.topic, partial(self._on_command, topic), COMMAND)
+
+    def _see(self) -> None:
+        for camera in self.robot.cameras:
+            publisher = self.create_publisher(Image, camera.color, SENSOR)
+            self.create_timer(1 / camera.rate_hz, partial(self._on_camera_timer, camera.name, publisher))
+
+    def _on_joint_timer(self, topic: JointTopic, publisher) -> None:
+        if topic.name not in self.off:
+            msg = JointState(name=[topic.name], position=topic.to_native(self.position).tolist())
+            if self.spoilt is not None:
+                msg.position[0] = self.spoilt
+            msg.header.stamp = self.get_clock().now().to_msg()
+            publisher.publish(msg)
+
+    def _on_camera_timer(self, name: str, publisher) -> None:
+        if name not in self.off:
+            publisher.publish(Image(height=1, width=1, encoding="mono8", step=1, data=b"\0"))
+
+    def _on_policy_status(self) -> None:
+        if "policy" not in self.off:
+            self._status.publish(DiagnosticArray(status=[make_status("wam/policy", OK, "active", {})]))
+
+    def _on_command(self, topic: JointTopic, msg: JointState) -> None:
+        stamp_ns = stamp_to_ns(msg.header.stamp)
+        self.position[topic.columns] = topic.from_native(msg.position)
+        self._parts.setdefault(stamp_ns, set()).add(topic.name)
+        if len(self._parts[stamp_ns]) == len(command_topics(self.robot)):
+            self.sent.append((stamp_ns, self.position.copy()))
+
+    def _on_state(self, status: DiagnosticStatus) -> None:
+        told = (status.message, read_values(status)["cause"])
+        if not self.told or self.told[-1] != told:
+            self.told.append(told)
+
+    def _on_diagnostics(self, array: DiagnosticArray) -> None:
+        status = find_status(array, "wam/motion")
+        if status is not None:
+            self.motion = read_values(status)
+
+
+@pytest.fixture
+def cell(ros_context, robot):
+    """A cell with the real motion and safety nodes, all on one executor."""
+    yield from _assembled(ros_context, robot, [make_motion(ros_context), make_safety(ros_context)])
+
+
+@pytest.fixture
+def lonely_cell(ros_context, robot):
+    """A cell with the real safety node; motion is somewhere else."""
+    yield from _assembled(ros_context, robot, [make_safety(ros_context)])
+
+
+def _assembled(context, robot: Robot, nodes: list[Node]) -> Iterator[Cell]:
+    executor = SingleThreadedExecutor(context=context)
+    cell = Cell(context, robot, executor)
+    cell.nodes = nodes
+    for node in (cell, *nodes):
+        executor.add_node(node)
+    yield cell
+    executor.shutdown()
+    for node in (*cell.nodes, cell):
+        node.destroy_node()
