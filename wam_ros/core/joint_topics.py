@@ -34,21 +34,32 @@ class JointTopic:
     columns: slice
     gripper: Gripper | None = None
 
-    def from_native(self, values: Sequence[float]) -> FloatArray:
-        """Return (n,) positions, grippers normalised, of at least n driver values, taken by place.
+    def from_native(self, values: Sequence[float], names: Sequence[str] = ()) -> FloatArray:
+        """Return (n,) positions, grippers normalised, of a driver's values.
 
-        Drivers send placeholder names, and some append values that belong to nobody here.
+        Values are taken by name where the driver names our joints. Drivers that send placeholders for
+        names are taken by place, and may append values that belong to nobody here.
 
         Raises:
-            ShapeError: fewer values than joints.
+            ShapeError: fewer values than joints, or only some of our joints named.
         """
-        out = np.array(values[: len(self.joints)], dtype=np.float64)
+        out = np.array(self._ours(values, names), dtype=np.float64)
         if len(out) < len(self.joints):
             what = f"values on {self.stream.topic}"
             raise ShapeError(mismatch(what, f"at least {len(self.joints)}", len(out), "check the driver"))
         if self.gripper is not None:
             out[-1] = self.gripper.from_native(out[-1])
         return out
+
+    def _ours(self, values: Sequence[float], names: Sequence[str]) -> Sequence[float]:
+        named = dict(zip(names, values, strict=False))
+        if named.keys().isdisjoint(self.joints):
+            return values[: len(self.joints)]
+        missing = [joint for joint in self.joints if joint not in named]
+        if missing:
+            what = f"names on {self.stream.topic}"
+            raise ShapeError(mismatch(what, "all our joints or none", f"none of {missing}", "check the robot file"))
+        return [named[joint] for joint in self.joints]
 
     def to_native(self, positions: FloatArray) -> FloatArray:
         """Return (..., n) driver values of (..., J) positions in robot order."""

@@ -63,7 +63,17 @@ class Timeline:
         window_ns: how far back sets may reach; decides how many samples are kept.
     """
 
-    __slots__ = ("_forget_ns", "_interpolates", "arrivals_ns", "items", "keep", "period_ns", "shortest_ns", "spec", "stamps_ns")
+    __slots__ = (
+        "_forget_ns",
+        "_interpolates",
+        "arrivals_ns",
+        "items",
+        "keep",
+        "period_ns",
+        "shortest_ns",
+        "spec",
+        "stamps_ns",
+    )
 
     def __init__(self, spec: StreamSpec, window_ns: int) -> None:
         self.spec = spec

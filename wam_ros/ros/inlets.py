@@ -1,0 +1,156 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Subscriptions to a robot's cameras, joints and simulator state; messages in, stamped arrays out.
+
+A message that is malformed, not finite, unstamped or of the wrong size is refused, counted and named in
+the log; it is never filled with zeros. Compressed pictures are decoded beside the executor.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Callable
+from functools import partial
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+from rclpy.node import Node
+from sensor_msgs.msg import CompressedImage, Image, JointState
+
+from wam_ros.core.errors import ConfigError, ShapeError, mismatch
+from wam_ros.core.joint_topics import JointTopic
+from wam_ros.core.robot import Camera, Robot
+from wam_ros.core.types import nanoseconds
+from wam_ros.ros import convert
+from wam_ros.ros.decoding import DecodeThread
+from wam_ros.ros.qos import SENSOR, STATE
+
+#: Takes the key of a stream, the time of capture [ns] and the array; called on the executor.
+Take = Callable[[str, int, NDArray[Any]], None]
+_Read = Callable[[Any], NDArray[Any]]
+
+_COLOR: dict[str, tuple[type, _Read]] = {
+    "raw": (Image, convert.color_from_msg),
+    "compressed": (CompressedImage, convert.compressed_color_from_msg),
+}
+_DEPTH: dict[str, tuple[type, _Read]] = {
+    "raw": (Image, convert.depth_from_msg),
+    "compressed": (CompressedImage, convert.compressed_depth_from_msg),
+}
+
+
+class Inlets:
+    """What is heard of a robot.
+
+    Args:
+        node: owner of the subscriptions.
+        robot: says where stamps come from.
+        take: is given everything that is believed.
+
+    Attributes:
+        refused: stream key to the number of messages that were not believed.
+        truth_names: labels of the simulator's state; empty before the first.
+    """
+
+    def __init__(self, node: Node, robot: Robot, take: Take) -> None:
+        self.refused: Counter[str] = Counter()
+        self.truth_names: tuple[str, ...] = ()
+        self._node, self._take = node, take
+        self._stamped = robot.stamp_source == "header"
+        self._decoder: DecodeThread | None = None
+
+    @property
+    def decodes_dropped(self) -> int:
+        """Compressed pictures given up because newer came faster than they could be decoded."""
+        return self._decoder.dropped if self._decoder is not None else 0
+
+    def add_color(self, camera: Camera, key: str) -> None:
+        """Listen to a camera's colour: (H, W, 3) uint8 RGB."""
+        self._add_pictures(camera, key, camera.color, *_COLOR[camera.transport])
+
+    def add_depth(self, camera: Camera, key: str) -> None:
+        """Listen to a camera's depth: (H, W) float32 [m]."""
+        self._add_pictures(camera, key, camera.depth, *_DEPTH[camera.transport])
+
+    def add_joints(self, topic: JointTopic, key: str) -> None:
+        """Listen to joint feedback: (n,) positions, grippers normalised.
+
+        Raises:
+            ConfigError: a kind of feedback that nobody speaks.
+        """
+        if topic.stream.kind != "joint_state":
+            what = f"feedback kind of {topic.stream.topic}"
+            raise ConfigError(mismatch(what, "joint_state", topic.stream.kind, "correct the robot file"))
+        self._node.create_subscription(JointState, topic.stream.topic, partial(self._on_joints, topic, key), STATE)
+
+    def add_truth(self, key: str) -> None:
+        """Listen to the simulator's state: values in the order of ``truth_names``."""
+        self._node.create_subscription(JointState, "sim/truth", partial(self._on_truth, key), STATE)
+
+    def close(self) -> None:
+        """End the decoding thread; the subscriptions end with the node."""
+        if self._decoder is not None:
+            self._decoder.close()
+
+    def _add_pictures(self, camera: Camera, key: str, topic: str, kind: type, read: _Read) -> None:
+        if camera.transport == "compressed" and self._decoder is None:
+            self._decoder = DecodeThread(self._node)
+        self._node.create_subscription(kind, topic, partial(self._on_picture, camera, key, read), SENSOR)
+
+    def _on_picture(self, camera: Camera, key: str, read: _Read, msg: Any) -> None:
+        stamp_ns = self._capture_ns(key, msg, nanoseconds(camera.latency_s))
+        if stamp_ns is None:
+            return
+        take = partial(self._take_picture, camera, key, stamp_ns)
+        if isinstance(msg, CompressedImage) and self._decoder is not None:
+            self._decoder.submit(partial(read, msg), take, partial(self._refuse, key))
+            return
+        try:
+            take(read(msg))
+        except ShapeError as error:
+            self._refuse(key, error)
+
+    def _take_picture(self, camera: Camera, key: str, stamp_ns: int, picture: NDArray[Any]) -> None:
+        if picture.shape[:2] == (camera.height, camera.width):
+            picture.setflags(write=False)
+            self._take(key, stamp_ns, picture)
+            return
+        expected, got = f"{camera.width}x{camera.height}", f"{picture.shape[1]}x{picture.shape[0]}"
+        remedy = "correct the size in the robot file or in the driver"
+        self._refuse(key, ShapeError(mismatch(f"picture of {key}", expected, got, remedy)))
+
+    def _on_joints(self, topic: JointTopic, key: str, msg: JointState) -> None:
+        stamp_ns = self._capture_ns(key, msg, 0)
+        if stamp_ns is None:
+            return
+        try:
+            values = topic.from_native(msg.position, msg.name)
+        except ShapeError as error:
+            self._refuse(key, error)
+            return
+        self._take_finite(key, stamp_ns, values)
+
+    def _on_truth(self, key: str, msg: JointState) -> None:
+        self.truth_names = tuple(msg.name)
+        self._take_finite(key, convert.stamp_to_ns(msg.header.stamp), np.array(msg.position))
+
+    def _take_finite(self, key: str, stamp_ns: int, values: NDArray[Any]) -> None:
+        if np.isfinite(values).all():
+            self._take(key, stamp_ns, values)
+        else:
+            self._refuse(key, ShapeError(mismatch(f"values of {key}", "finite ones", values, "check the driver")))
+
+    def _capture_ns(self, key: str, msg: Any, latency_ns: int) -> int | None:
+        """Return the time of capture; None for a message that says none."""
+        if not self._stamped:
+            return int(self._node.get_clock().now().nanoseconds) - latency_ns
+        stamp_ns = convert.stamp_to_ns(msg.header.stamp)
+        if stamp_ns == 0:
+            remedy = "let the driver stamp its messages, or set stamp_source: receive"
+            self._refuse(key, ShapeError(mismatch(f"stamp of {key}", "a time", "0", remedy)))
+            return None
+        return stamp_ns - latency_ns
+
+    def _refuse(self, key: str, error: ShapeError) -> None:
+        self.refused[key] += 1
+        self._node.get_logger().warning(f"refused: {error}", throttle_duration_sec=5.0)
