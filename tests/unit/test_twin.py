@@ -1,0 +1,65 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Laws of the twin's tracker and of the rhythm of its sensors."""
+
+from __future__ import annotations
+
+import numpy as np
+from hypothesis import given
+from hypothesis import strategies as st
+
+from wam_ros.sim.tracker import LIFETIME_NS, Tracker
+from wam_ros.sim.twin import Rhythm
+
+STEP_NS = 5_000_000
+LEFT, RIGHT = slice(0, 2), slice(2, 4)
+angles = st.floats(-3, 3)
+
+
+def run(tracker: Tracker, measured: np.ndarray, start_ns: int, steps: int) -> np.ndarray:
+    """References of some steps, (steps, J)."""
+    return np.array([tracker.step(measured, start_ns + i * STEP_NS, STEP_NS) for i in range(1, steps + 1)])
+
+
+@given(angles, angles, st.floats(0.1, 10))
+def test_a_target_is_approached_at_its_speed_and_then_kept(start, target, speed):
+    tracker = Tracker(np.full(4, start))
+    tracker.command(LEFT, np.full(2, target), np.full(2, speed), 0)
+    path = run(tracker, np.full(4, start), 0, LIFETIME_NS // STEP_NS)
+    steps = np.abs(np.diff(np.vstack([np.full(4, start), path]), axis=0))
+    assert (steps <= speed * 0.005 + 1e-12).all()
+    reached = abs(target - start) <= speed * LIFETIME_NS / 1e9
+    assert not reached or np.allclose(path[-1, LEFT], target)
+    assert (path[:, RIGHT] == start).all()
+
+
+@given(st.integers(1, 60))
+def test_a_joint_that_hears_nothing_stays_where_it_then_is(steps_after):
+    tracker = Tracker(np.zeros(4))
+    tracker.command(LEFT, np.ones(2), np.ones(2), 0)
+    tracker.command(RIGHT, np.ones(2), np.ones(2), 0)
+    run(tracker, np.zeros(4), 0, LIFETIME_NS // STEP_NS)
+    tracker.command(RIGHT, np.ones(2), np.ones(2), LIFETIME_NS)
+    lagging = np.full(4, 0.1)
+    path = run(tracker, lagging, LIFETIME_NS, min(steps_after, 40))
+    assert (path[:, LEFT] == 0.1).all()
+    assert (path[:, RIGHT] > 0.2).all()
+
+
+def test_a_restart_forgets_all_targets():
+    tracker = Tracker(np.zeros(4))
+    tracker.command(LEFT, np.ones(2), np.ones(2), 0)
+    tracker.restart(np.full(4, 0.5))
+    assert (run(tracker, np.full(4, 0.5), 0, 10) == 0.5).all()
+
+
+@given(st.sampled_from([7.5, 10, 15, 29.97, 30, 60, 200]), st.integers(0, 20_000))
+def test_a_rhythm_keeps_its_rate_for_ever(rate_hz, steps):
+    rhythm = Rhythm(rate_hz)
+    times_s = np.arange(steps + 1) * 0.005
+    due = sum(rhythm.due(i * STEP_NS) for i in range(steps + 1))
+    assert abs(due - (times_s[-1] * rate_hz + 1)) <= 1
+
+
+def test_the_first_of_a_rhythm_is_the_start_itself():
+    rhythm = Rhythm(15)
+    assert [i for i in range(60) if rhythm.due(i * STEP_NS)] == [0, 14, 27, 40, 54]

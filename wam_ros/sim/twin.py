@@ -1,0 +1,116 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The simulated robot as its driver sees it: commands in, and at each step the sensors that are due."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+import numpy as np
+
+from wam_ros.core.robot import Robot
+from wam_ros.core.task import Task
+from wam_ros.core.types import NS_PER_S, ByteImage, DepthImage, FloatArray, seconds
+from wam_ros.sim.judgement import Judgement
+from wam_ros.sim.tracker import Tracker
+from wam_ros.sim.world import World
+
+JUDGE_RATE_HZ = 10.0
+
+
+class Rhythm:
+    """When something of a steady rate is due, counted from the start of the attempt, so that no rounding adds up."""
+
+    def __init__(self, rate_hz: float) -> None:
+        self._rate_hz = rate_hz
+        self._count = 0
+
+    def due(self, elapsed_ns: int) -> bool:
+        """True once in each period; the first is the start itself."""
+        count = int(elapsed_ns * self._rate_hz / NS_PER_S + 1e-9) + 1
+        due, self._count = count > self._count, count
+        return due
+
+
+@dataclass(frozen=True)
+class Sensed:
+    """What the sensors say after a step.
+
+    Attributes:
+        position, velocity: (J,) in robot order.
+        frames: colour (H, W, 3) and depth (H, W) [m] of the cameras that are due.
+        truth: the simulator's state, with the frames of the leading camera.
+        judgement: how the task stands, if it is due.
+    """
+
+    position: FloatArray
+    velocity: FloatArray
+    frames: Mapping[str, tuple[ByteImage, DepthImage]] = field(default_factory=dict)
+    truth: FloatArray | None = None
+    judgement: Judgement | None = None
+
+
+class Twin:
+    """A world, the tracker that moves its joints, and the rhythm of its sensors.
+
+    Args:
+        robot, task: what is simulated.
+        seed: of the first attempt.
+
+    Attributes:
+        world: the simulation; lives in the thread that made it.
+        elapsed_ns: simulated time of the attempt.
+
+    Raises:
+        MissingDependencyError: no way to render here.
+    """
+
+    def __init__(self, robot: Robot, task: Task, seed: int) -> None:
+        self.world = World(robot, task, seed=seed, render=True)
+        self._robot = robot
+        self._position = self.world.joints()
+        self._tracker = Tracker(self._position)
+        self._begin()
+
+    def restart(self, seed: int) -> None:
+        """Begin an attempt; the next sensors are its first."""
+        self.world.reset(seed)
+        self._position = self.world.joints()
+        self._tracker.restart(self._position)
+        self._begin()
+
+    def command(self, joints: slice, target: FloatArray, speed: FloatArray, now_ns: int) -> None:
+        """Move some joints towards (n,) targets, no faster than (n,) speeds."""
+        self._tracker.command(joints, target, speed, now_ns)
+
+    def step(self, now_ns: int) -> None:
+        """Advance physics by one step, which ends at ``now_ns`` on the clock of the commands."""
+        before = self._position
+        self.world.set_targets(self._tracker.step(before, now_ns, self.world.step_ns))
+        self.world.step()
+        self._position = self.world.joints()
+        self._velocity = (self._position - before) / seconds(self.world.step_ns)
+        self.elapsed_ns += self.world.step_ns
+        self._sensed_ns += self.world.step_ns
+
+    def stand(self) -> None:
+        """Let a step's time pass in which nothing moves; the sensors go on."""
+        self._velocity = np.zeros_like(self._position)
+        self._sensed_ns += self.world.step_ns
+
+    def sense(self) -> Sensed:
+        """Return the joints, and what else is due now."""
+        frames = {n: self.world.render(n) for n, rhythm in self._cameras.items() if rhythm.due(self._sensed_ns)}
+        truth = self.world.truth() if self._robot.leader_camera in frames else None
+        judgement = self.world.judge() if self._judge.due(self._sensed_ns) else None
+        return Sensed(self._position, self._velocity, frames, truth, judgement)
+
+    def close(self) -> None:
+        """Free the renderer."""
+        self.world.close()
+
+    def _begin(self) -> None:
+        self.elapsed_ns = self._sensed_ns = 0
+        self._velocity = np.zeros_like(self._position)
+        self._cameras = {camera.name: Rhythm(camera.rate_hz) for camera in self._robot.cameras}
+        self._judge = Rhythm(JUDGE_RATE_HZ)
