@@ -139,6 +139,7 @@ class Camera:
         transport: raw Image, or CompressedImage.
         latency_s: calibrated time from exposure to the driver's stamp.
         max_skew_s: largest believed distance of a frame from the leader's.
+        vertical_fov_rad: what the simulated camera sees; real ones publish their calibration.
     """
 
     name: str
@@ -152,6 +153,7 @@ class Camera:
     transport: Literal["raw", "compressed"] = "raw"
     latency_s: float = 0.0
     max_skew_s: float = 0.05
+    vertical_fov_rad: float = 1.0
 
 
 @dataclass(frozen=True)

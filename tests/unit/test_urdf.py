@@ -1,0 +1,115 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The robot's own xacro against published forward kinematics."""
+
+from __future__ import annotations
+
+import dataclasses
+
+import numpy as np
+import pinocchio as pin
+import pytest
+from scipy.spatial.transform import Rotation
+
+from wam_ros.core.errors import ConfigError
+from wam_ros.kinematics.description import full_model, set_joints, urdf_text
+
+# Angles, link 6 [m], gripper [m], roll-pitch-yaw of link 6 [rad], all in the arm's base link.
+ARM_ORACLES = [
+    ((0, 0, 0, 0, 0, 0), (-0.0228, 0, 0.2108), (0.0589, 0, 0.2108), (0, 0, 0)),
+    ((0, 1.57, -0.96, 0, 0, 0), (0.2702, 0, 0.3384), (0.3371, 0, 0.2916), (0, 0.61, 0)),
+    (
+        (0.3, 1.2, -1.0, 0.4, 0.2, 0.5),
+        (0.1532, 0.0521, 0.3966),
+        (0.2115, 0.0871, 0.3514),
+        (0.6351, 0.5864, 0.5408),
+    ),
+]
+# Lift angles, torso_link3 [m], heights of the arm bases and of the head's left eye [m], all in base_link.
+LIFT_ORACLES = [
+    ((0, 0, 0), (0.0919, -0.0015, 0.8486), 0.9717, 1.4808),
+    ((-0.77, 1.57, 0.80), (0.0993, -0.0015, 0.6437), 0.7668, 1.2758),
+]
+
+
+def frames(robot, **angles):
+    model = full_model(robot)
+    data, q = model.createData(), pin.neutral(model)
+    set_joints(model, q, angles)
+    pin.framesForwardKinematics(model, data, q)
+    return lambda name: data.oMf[model.getFrameId(name)]
+
+
+@pytest.mark.parametrize("side", ["left", "right"])
+@pytest.mark.parametrize(("angles", "link6", "gripper", "rpy"), ARM_ORACLES)
+def test_both_arms_reach_where_the_real_ones_do(robot, side, angles, link6, gripper, rpy):
+    frame = frames(robot, **{f"{side}_arm_joint{i + 1}": a for i, a in enumerate(angles)})
+    base = frame(f"{side}_arm_base_link")
+    wrist, hand = (base.actInv(frame(f"{side}_{name}")) for name in ("arm_link6", "gripper_link"))
+    assert wrist.translation == pytest.approx(link6, abs=1e-4)
+    assert hand.translation == pytest.approx(gripper, abs=1e-4)
+    assert Rotation.from_matrix(wrist.rotation).as_euler("xyz") == pytest.approx(rpy, abs=1e-4)
+
+
+@pytest.mark.parametrize(("angles", "torso", "arm_height", "eye_height"), LIFT_ORACLES)
+def test_the_lift_carries_arms_and_head(robot, angles, torso, arm_height, eye_height):
+    published = dataclasses.replace(robot, urdf_args={})
+    frame = frames(published, **{f"torso_joint{i + 1}": a for i, a in enumerate(angles)})
+    assert frame("torso_link3").translation == pytest.approx(torso, abs=1e-4)
+    for side, y in (("left", 0.3335), ("right", -0.3365)):
+        assert frame(f"{side}_arm_base_link").translation[1:] == pytest.approx((y, arm_height), abs=1e-4)
+    assert frame("head_optical_frame").translation[2] == pytest.approx(eye_height, abs=1e-4)
+
+
+def test_cameras_look_where_the_published_mounts_do(robot):
+    frame = frames(dataclasses.replace(robot, urdf_args={}))
+    head = frame("torso_link3").actInv(frame("head_optical_frame")).rotation
+    wrist = frame("left_gripper_link").actInv(frame("left_wrist_optical_frame")).rotation
+    for optical, pitch_deg in ((head, 30.0), (wrist, 39.95)):
+        looking, right = optical[:, 2], optical[:, 0]
+        assert np.degrees(np.arcsin(-looking[2])) == pytest.approx(pitch_deg, abs=0.1)
+        assert looking[0] > 0.7
+        assert right == pytest.approx([0, -1, 0], abs=1e-3)
+
+
+def test_joint_ranges_contain_the_target_limits(robot):
+    model = full_model(robot)
+    for arm in robot.arms:
+        for joint, lower, upper in zip(arm.joints, arm.limits.lower_rad, arm.limits.upper_rad, strict=True):
+            slot = model.joints[model.getJointId(joint)].idx_q
+            assert model.lowerPositionLimit[slot] < lower < upper < model.upperPositionLimit[slot]
+
+
+def test_jaws_meet_when_closed_and_open_ten_centimetres(robot):
+    model = full_model(robot)
+    shapes = pin.buildGeomFromUrdfString(model, urdf_text(robot), pin.GeometryType.COLLISION)
+    pads = [shapes.getGeometryId(f"left_gripper_finger_link{i}_0") for i in (1, 2)]
+    shapes.addCollisionPair(pin.CollisionPair(*pads))
+    data, results, q = model.createData(), shapes.createData(), pin.neutral(model)
+
+    def gap_m() -> float:
+        pin.computeDistances(model, data, shapes, results, q)
+        return results.distanceResults[0].min_distance
+
+    closed = gap_m()
+    set_joints(model, q, robot.arms[0].gripper.fingers)
+    assert 0 < closed < 0.02
+    assert gap_m() - closed == pytest.approx(0.1, abs=1e-6)
+
+
+def test_mounts_and_spacing_are_arguments(robot):
+    moved = dataclasses.replace(robot, urdf_args={"arm_spacing": "0.5", "head_camera_pitch": "0.2"})
+    frame = frames(moved)
+    assert np.ptp([frame(f"{s}_arm_base_link").translation[1] for s in ("left", "right")]) == pytest.approx(0.5)
+    assert frame("head_optical_frame").rotation[2, 2] == pytest.approx(-np.sin(0.2))
+
+
+def test_every_link_that_moves_has_mass(robot):
+    model = full_model(robot)
+    assert all(inertia.mass > 0 for inertia in model.inertias.tolist()[1:])
+
+
+def test_an_unknown_joint_or_file_is_named(robot):
+    with pytest.raises(ConfigError, match="no_such_joint"):
+        full_model(dataclasses.replace(robot, fixed_joints_rad={"no_such_joint": 0.0}))
+    with pytest.raises(ConfigError, match="no_such_file"):
+        full_model(dataclasses.replace(robot, urdf="no_such_file.xacro"))

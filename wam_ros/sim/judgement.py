@@ -1,0 +1,66 @@
+# SPDX-License-Identifier: Apache-2.0
+"""What a judge says of an attempt, and what every scene of the simulator offers."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Protocol
+
+import mujoco
+import numpy as np
+from numpy.typing import NDArray
+
+from wam_ros.core.types import FloatArray
+
+
+@dataclass(frozen=True)
+class Judgement:
+    """How far an attempt has come.
+
+    Attributes:
+        stages: stage name of the task YAML to whether it is reached.
+        progress: sum of the shares of reached stages, 0..1.
+        success: the whole task by its strict measure.
+        measures: the numbers behind it, with units in their names.
+    """
+
+    stages: dict[str, bool]
+    progress: float
+    success: bool
+    measures: dict[str, float]
+
+
+class Scene(Protocol):
+    """Furniture and workpiece of one task. Sees the truth; policies never do."""
+
+    graspable_body: str
+    truth_names: tuple[str, ...]
+
+    def mjcf(self) -> str:
+        """Return the scene's MJCF, written in the robot's base frame."""
+        ...
+
+    def bind(self, model: mujoco.MjModel, data: mujoco.MjData) -> NDArray[np.int32]:
+        """Find the workpiece in the compiled model; return the body ids of its graspable points."""
+        ...
+
+    def reset(self, rng: np.random.Generator) -> None:
+        """Place the workpiece for a new attempt."""
+        ...
+
+    def points(self) -> FloatArray:
+        """(N, 3) world positions of the graspable points."""
+        ...
+
+    def watch(self, held: Mapping[str, list[int]]) -> None:
+        """Note what only lasts for a moment; called after every step."""
+        ...
+
+    def truth(self, held: Mapping[str, list[int]]) -> FloatArray:
+        """Return the values of ``truth_names``."""
+        ...
+
+    def judge(self, held: Mapping[str, list[int]]) -> Judgement:
+        """Return how far the attempt has come."""
+        ...

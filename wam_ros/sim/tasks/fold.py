@@ -1,0 +1,75 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The strict measure of a towel folded in half. Pure numpy.
+
+A grid is (n, n, 3): ``grid[i, j]`` is the vertex at column i along the towel's own x, from the near to the far edge,
+and row j along its y, in a frame whose z is height above the table. Area alone is not safe: a crumpled heap has a
+small one too.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+from numpy.typing import NDArray
+
+from wam_ros.core.types import FloatArray
+
+NEAR_M = 0.03
+CORNER_M = 0.04
+SHIFT_M = 0.04
+HEIGHT_M = 0.03
+ALIGNED_SHARE = 0.9
+AREA_SHARE = (0.42, 0.60)
+CELL_M = 0.005
+
+
+def fold_measures(
+    grid: FloatArray, placed: FloatArray, size_m: float, triangles: NDArray[np.int32]
+) -> dict[str, float]:
+    """Return the numbers by which a half fold is judged.
+
+    Args:
+        grid: (n, n, 3) vertices [m].
+        placed: (3,) x [m], y [m], yaw [rad] at which the flat towel lay.
+        size_m: edge length of the flat towel.
+        triangles: (T, 3) vertex indices into the flattened grid.
+    """
+    n = len(grid)
+    moved, kept = grid[: n // 2], grid[::-1][: n // 2]
+    gap = np.linalg.norm(moved[..., :2] - kept[..., :2], axis=-1)
+    corners = np.linalg.norm(grid[0, [0, -1], :2] - grid[-1, [0, -1], :2], axis=-1)
+    middle = placed[:2] + size_m / 4 * np.array([np.cos(placed[2]), np.sin(placed[2])])
+    rest = grid[n // 2 :, :, :2].reshape(-1, 2).mean(axis=0)
+    return {
+        "aligned_share": float((gap < NEAR_M).mean()),
+        "corner_m": float(corners.max()),
+        "area_share": covered_area_m2(grid.reshape(-1, 3)[:, :2], triangles) / size_m**2,
+        "height_m": float(grid[..., 2].max()),
+        "shift_m": float(np.linalg.norm(rest - middle)),
+    }
+
+
+def is_aligned(measures: dict[str, float]) -> bool:
+    """True when the layers lie on each other."""
+    return measures["aligned_share"] >= ALIGNED_SHARE and measures["corner_m"] < CORNER_M
+
+
+def is_flat(measures: dict[str, float]) -> bool:
+    """True when the towel covers half of its area, low, where it lay."""
+    low, high = AREA_SHARE
+    return low <= measures["area_share"] <= high and measures["height_m"] < HEIGHT_M and measures["shift_m"] < SHIFT_M
+
+
+def covered_area_m2(points: FloatArray, triangles: NDArray[np.int32]) -> float:
+    """Return the area of the union of triangles, counted in cells of 5 mm.
+
+    Args:
+        points: (N, 2) [m].
+        triangles: (T, 3) indices into points.
+    """
+    steps = np.linspace(0, 1, 12)
+    first, second = (w.ravel() for w in np.meshgrid(steps, steps))
+    inside = first + second <= 1.0001
+    weights = np.stack([first, second, 1 - first - second], axis=-1)[inside]
+    samples = np.einsum("kw,twd->tkd", weights, points[triangles]).reshape(-1, 2)
+    cells = np.floor((samples - samples.min(axis=0)) / CELL_M).astype(np.int64)
+    return float(len(np.unique(cells[:, 0] * (cells[:, 1].max() + 1) + cells[:, 1])) * CELL_M**2)
