@@ -145,12 +145,11 @@ def test_a_malformed_chunk_is_refused_and_counted_and_the_motion_goes_on(cell, s
 def test_a_motion_node_that_starts_in_the_middle_of_a_run_does_not_move(cell, ros_context):
     cell.run()
     cell.executor_.remove_node(cell.nodes[0])
-    cell.nodes[0].destroy_node()
     born_ns = cell.get_clock().now().nanoseconds
-    cell.nodes[0] = make_motion(ros_context)
-    cell.executor_.add_node(cell.nodes[0])
+    cell.nodes.append(make_motion(ros_context))
+    cell.executor_.add_node(cell.nodes[-1])
     cell.until(lambda: cell.state == "STOPPED")
-    assert cell.cause in {"MOTION_RESTARTED", "MOTION_SILENT"}
+    assert cell.cause == "MOTION_RESTARTED"
     assert max(stamp_ns for stamp_ns, _ in cell.sent) < born_ns
 
 

@@ -89,6 +89,10 @@ class MotionStage:
         if not state.live:
             self.fault = ""
 
+    def safety_lives(self, now_ns: int) -> None:
+        """Safety is known to be alive, whatever it said last."""
+        self._heard_ns = now_ns
+
     def on_joints(self, position: FloatArray, felt_ns: int, slowest: str) -> None:
         """(J,) measured in robot order; what is not finite counts as not measured.
 

@@ -132,6 +132,7 @@ class MotionNode(Node):
         return self._feedback.stamp_ns >= token.time_ns and self._mail_stamp_ns >= token.needed_ns
 
     def _on_token(self, token: Token) -> int:
+        self._stage.safety_lives(token.time_ns)  # it has passed the last round on
         self._open_mail(token.time_ns)
         return token.time_ns if self._tick(token.time_ns) else 0
 
