@@ -162,8 +162,9 @@ class Engine:
             self._clean_rows.copy_(prefix.clean[..., None])
         if not self._ready:
             self._prepare()
-        self._perceive()
-        self._decide()
+        with torch.inference_mode():
+            self._perceive()
+            self._decide()
         return Sampled(self._rows.clone(), None if self.kind == "main" else self._frames.clone())
 
     def _prepare(self) -> None:

@@ -65,8 +65,9 @@ class TabulatedTime:
 
 
 def _cast(found: tuple[FlowTime, list[Modulation]], dtype: torch.dtype) -> tuple[FlowTime, list[Modulation]]:
+    """Return modulations as (D,): they are the same for all samples and tokens."""
     time, layers = found
-    return time, [Modulation(*(part.to(dtype) for part in layer)) for layer in layers]
+    return time, [Modulation(*(part[0, 0].to(dtype) for part in layer)) for layer in layers]
 
 
 class TextSource(Protocol):
