@@ -40,31 +40,35 @@ class Limits:
         """Return the same bounds with a share of velocity, acceleration and jerk."""
         return Limits(self.lower, self.upper, share * self.velocity, share * self.acceleration, share * self.jerk)
 
-    def excess(self, motion: Spline) -> float:
-        """Largest of |v|, |a|, |j| over their bounds anywhere in a motion; 1 is just allowed."""
-        ratios = (
-            np.abs(motion.jerks) / self.jerk,
-            np.abs(motion.accelerations) / self.acceleration,
-            np.abs(motion.velocities) / self.velocity,
-            np.abs(_velocity_peaks(motion)) / self.velocity,
+    def slowing(self, motion: Spline) -> float:
+        """Factor by which a motion must at least be slowed to keep velocity, acceleration and jerk; 1 when it does."""
+        factors = (
+            _largest(motion.velocities, self.velocity),
+            _largest(_velocity_peaks(motion), self.velocity),
+            _largest(motion.accelerations, self.acceleration) ** (1 / 2),
+            _largest(motion.jerks, self.jerk) ** (1 / 3),
         )
-        return float(max((ratio.max() for ratio in ratios if ratio.size), default=0.0))
+        worst = max(factors)
+        return worst if worst > ROUNDING else 1.0
+
+    def overshoot(self, motion: Spline) -> tuple[FloatArray, FloatArray]:
+        """(J,), (J,) how far a motion goes below and above the position bounds, beyond where it starts."""
+        positions = np.concatenate((motion.positions, _position_turns(motion)))
+        below = np.minimum(self.lower, motion.positions[0]) - positions.min(axis=0)
+        above = positions.max(axis=0) - np.maximum(self.upper, motion.positions[0])
+        return np.where(below > ROUNDING_RAD, below, 0.0), np.where(above > ROUNDING_RAD, above, 0.0)
 
     def contains(self, motion: Spline) -> bool:
-        """True when no position leaves the bounds, or leaves them farther than it did at the start."""
-        lower = np.minimum(self.lower, motion.positions[0]) - ROUNDING_RAD
-        upper = np.maximum(self.upper, motion.positions[0]) + ROUNDING_RAD
-        turns = _position_turns(motion)
-        return bool(
-            (motion.positions >= lower).all()
-            and (motion.positions <= upper).all()
-            and (turns >= lower).all()
-            and (turns <= upper).all()
-        )
+        """True when no position leaves the bounds, or leaves them farther than where the motion starts."""
+        return not any(amount.any() for amount in self.overshoot(motion))
 
     def admit(self, motion: Spline) -> bool:
         """True when a motion keeps every bound at every time, not only at its knots."""
-        return self.excess(motion) <= ROUNDING and self.contains(motion)
+        return self.slowing(motion) == 1.0 and self.contains(motion)
+
+
+def _largest(values: FloatArray, bound: FloatArray) -> float:
+    return float((np.abs(values) / bound).max(initial=0.0))
 
 
 def _velocity_peaks(motion: Spline) -> FloatArray:
@@ -76,7 +80,7 @@ def _velocity_peaks(motion: Spline) -> FloatArray:
 
 
 def _position_turns(motion: Spline) -> FloatArray:
-    """(2, M, J) positions where the velocity of a piece crosses zero; the piece's start where it does not."""
+    """(2 M, J) positions where the velocity of a piece crosses zero; the piece's start where it does not."""
     p, v, a, j = motion.positions[:-1], motion.velocities[:-1], motion.accelerations[:-1], motion.jerks
     h = np.diff(motion.knots_s)[:, None]
     root = np.sqrt(np.maximum(a * a - 2 * j * v, 0.0))
@@ -84,4 +88,4 @@ def _position_turns(motion: Spline) -> FloatArray:
     safe_j, safe_stable = np.where(j == 0, 1.0, j), np.where(stable == 0, 1.0, stable)
     turns = np.stack((np.where(j == 0, 0.0, stable / safe_j), np.where(stable == 0, 0.0, 2 * v / safe_stable)))
     s = np.clip(turns, 0.0, h)
-    return p + (v + (a / 2 + j * s / 6) * s) * s
+    return np.concatenate(p + (v + (a / 2 + j * s / 6) * s) * s)

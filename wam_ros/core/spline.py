@@ -7,7 +7,6 @@ position cubic in time; p, v and a are continuous by construction, because they 
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -73,6 +72,11 @@ class Spline:
         )
 
     @property
+    def start(self) -> State:
+        """State at the first knot."""
+        return State(self.positions[0], self.velocities[0], self.accelerations[0])
+
+    @property
     def duration_s(self) -> float:
         """Time of the last knot."""
         return float(self.knots_s[-1])
@@ -103,15 +107,17 @@ class Spline:
         v = np.where(moving, v0 + (a0 + j * s / 2) * s, 0.0)
         return self.positions[piece] + (v0 + (a0 / 2 + j * s / 6) * s) * s, v, a
 
-    def then(self, following: Spline) -> Spline:
-        """Append a motion that starts in the state in which this one ends."""
-        join = [np.concatenate((x[:-1], y)) for x, y in zip(self._states, following._states, strict=True)]
-        knots = np.concatenate((self.knots_s[:-1], self.knots_s[-1] + following.knots_s))
-        return Spline(knots, join[0], join[1], join[2], np.concatenate((self.jerks, following.jerks)))
+    def after(self, time_s: float) -> Spline:
+        """Return the rest of the motion, with the time counted from there."""
+        time_s = min(max(time_s, 0.0), self.duration_s)
+        first = int(np.searchsorted(self.knots_s, time_s, side="right"))
+        knots = np.concatenate(([time_s], self.knots_s[first:])) - time_s
+        return Spline.from_jerks(self.at(time_s), knots, self.jerks[max(first - 1, 0) :])
 
-    @property
-    def _states(self) -> Sequence[FloatArray]:
-        return (self.positions, self.velocities, self.accelerations)
+    def slowed(self, factor: float) -> Spline:
+        """Return the same path in ``factor`` times the time."""
+        start = State(self.positions[0], self.velocities[0] / factor, self.accelerations[0] / factor**2)
+        return Spline.from_jerks(start, self.knots_s * factor, self.jerks / factor**3)
 
 
 def _running(start: FloatArray, steps: FloatArray) -> FloatArray:

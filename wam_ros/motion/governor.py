@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Time-optimal moves within velocity, acceleration and jerk: stop tails, catch-up and slow approach."""
+"""Time-optimal moves within velocity, acceleration and jerk: to stop, and to approach a position."""
 
 from __future__ import annotations
 
@@ -27,23 +27,22 @@ class Governor:
         self._input.control_interface = ControlInterface.Velocity
         self._input.target_velocity = np.zeros_like(state.velocity)
         self._input.target_acceleration = np.zeros_like(state.velocity)
-        return self._plan(state, share, 0.0)
+        return self._plan(state, share)
 
-    def move(self, state: State, target: State, share: float = 1.0, least_s: float = 0.0) -> Spline | None:
-        """Return the motion into a target state, not shorter than a time; None when there is none."""
+    def move(self, state: State, target: State, share: float = 1.0) -> Spline | None:
+        """Return the motion into a target state at a share of the limits; None when there is none."""
         self._input.control_interface = ControlInterface.Position
         self._input.target_position = target.position
         self._input.target_velocity = target.velocity
         self._input.target_acceleration = target.acceleration
-        return self._plan(state, share, least_s)
+        return self._plan(state, share)
 
-    def _plan(self, state: State, share: float, least_s: float) -> Spline | None:
+    def _plan(self, state: State, share: float) -> Spline | None:
         plan, limits = self._input, self._limits.scaled(share)
         plan.current_position = state.position
         plan.current_velocity = state.velocity
         plan.current_acceleration = state.acceleration
         plan.max_velocity, plan.max_acceleration, plan.max_jerk = limits.velocity, limits.acceleration, limits.jerk
-        plan.minimum_duration = least_s if least_s > 0 else None
         plan.synchronization = Synchronization.Time
         trajectory = Trajectory(len(limits.velocity))
         try:

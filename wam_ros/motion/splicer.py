@@ -3,44 +3,25 @@
 
 from __future__ import annotations
 
-import enum
-from collections import Counter
+from collections import Counter, deque
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from itertools import pairwise
 
 import numpy as np
 
-from wam_ros.core.errors import ShapeError, WamError, mismatch
+from wam_ros.core.chunk import Admission, Outcome, outcome_of
+from wam_ros.core.errors import ShapeError, UnsafeCommandError, WamError, mismatch
+from wam_ros.core.grippers import Grippers, Openings
 from wam_ros.core.limits import Limits
-from wam_ros.core.reference import joined, play, smooth
+from wam_ros.core.methods import at_times, create_method
 from wam_ros.core.robot import Robot
 from wam_ros.core.spline import Spline, State
 from wam_ros.core.task import Method
 from wam_ros.core.types import NS_PER_S, Chunk, FloatArray, Trajectory, frozen
-from wam_ros.motion.governor import Governor
+from wam_ros.motion.planner import Planner, Tuning
 
-
-class Outcome(enum.Enum):
-    """What became of a chunk."""
-
-    ACCEPTED = "accepted"
-    SLOWED = "slowed"  # accepted, but the limits allow it only at a slower pace
-    LATE = "late"  # too few rows lie in the future
-    DUPLICATE = "duplicate"
-    OLDER = "older"  # a chunk of a later observation is already committed
-    PAST = "past"  # no row lies in the future
-    FUTURE = "future"  # captured later than now: two clocks
-    WRONG_JOINTS = "wrong_joints"
-    BAD_TIMES = "bad_times"  # unsorted, repeated or negative
-    NOT_FINITE = "not_finite"
-    TOO_FAR = "too_far"  # starts far from where the robot is; approach it slowly first
-    TOO_FAST = "too_fast"  # beyond the limits even at the slowest pace
-    NOT_RUNNING = "not_running"  # before start, or after stop
-
-    @property
-    def accepted(self) -> bool:
-        """True when the chunk is now what the robot executes."""
-        return self in (Outcome.ACCEPTED, Outcome.SLOWED)
+__all__ = ["Outcome", "Setpoint", "Splicer", "Statistics", "Tuning"]
 
 
 @dataclass(frozen=True)
@@ -54,7 +35,13 @@ class Setpoint:
 
 @dataclass
 class Statistics:
-    """Counts since the splicer was made, and the largest steps at a seam."""
+    """Counts since the splicer was made, and the largest steps at a seam.
+
+    Attributes:
+        outcomes: how often each outcome happened.
+        seam_step_rad_max, seam_step_rad_s_max: largest step of the arms where one chunk replaced another.
+        ticks, idle_ticks: samples since the first chunk, and those of them with nothing left to execute.
+    """
 
     outcomes: Counter[Outcome] = field(default_factory=Counter)
     seam_step_rad_max: float = 0.0
@@ -74,30 +61,8 @@ class Statistics:
 
     @property
     def idle_share(self) -> float:
-        """Share of the samples at which the arms were told to stand still."""
+        """Share of the samples at which the arms stood because no chunk came in time."""
         return self.idle_ticks / self.ticks if self.ticks else 0.0
-
-
-@dataclass(frozen=True)
-class Tuning:
-    """How a chunk is joined.
-
-    Attributes:
-        fade_s: time over which the difference between two chunks is faded out.
-        far_rad: a chunk that starts farther from the commanded position than this is refused.
-        least_rows: a chunk with fewer rows in the future is late.
-        approach_share: share of the limits used to approach a far chunk.
-        stop_share: share of the limits used by the tail and by a stop.
-    """
-
-    fade_s: float = 0.8
-    far_rad: float = 0.5
-    least_rows: int = 2
-    approach_share: float = 0.2
-    stop_share: float = 0.9
-
-
-PACES = (1.0, 1.2, 1.5, 2.0, 3.0)
 
 
 class Splicer:
@@ -105,6 +70,16 @@ class Splicer:
 
     Pure: time enters as nanoseconds on the clock of the chunks' stamps. Until ``start`` it has no
     position and refuses chunks. All positions are (J,) in robot order.
+
+    Args:
+        names: of the joints.
+        limits: (J,) velocity, acceleration, jerk.
+        bounds: (J,) lower, upper.
+        gripper_mask: (J,) True for grippers.
+        method: what of the chunks is followed, see ``core.methods``.
+        tick_ns: distance of the points of ``committed``.
+        tuning: how chunks are joined.
+        gripper_latency_s: (G,) time from command to motion of each gripper.
     """
 
     def __init__(
@@ -117,35 +92,36 @@ class Splicer:
         method: Method = "governed",
         tick_ns: int = 10_000_000,
         tuning: Tuning | None = None,
+        gripper_latency_s: Sequence[float] | None = None,
     ) -> None:
         self.names = tuple(names)
         self.method = method
-        self.tuning = tuning or Tuning()
+        self.tuning = tune = tuning or Tuning()
         self.statistics = Statistics()
         self._tick_ns = tick_ns
-        self._arms = ~np.array(gripper_mask, dtype=bool)
-        self._limits = Limits(*(np.asarray(x)[self._arms] for x in (*bounds, *limits)))
-        self._grips = ~self._arms
-        self._speed = np.asarray(limits[0])[self._grips]
-        self._governor = Governor(self._limits)
-        self._motion: Spline | None = None
-        self._origin_ns = 0
-        self._grip(0, np.zeros(1), np.zeros((1, int(self._grips.sum()))))
-        self._newest_ns: int | None = None
+        grips = np.array(gripper_mask, dtype=bool)
+        self._grips, self._arms = np.flatnonzero(grips), np.flatnonzero(~grips)
+        arms = Limits(*(np.asarray(x)[self._arms] for x in (*bounds, *limits)))
+        latency_s = gripper_latency_s or [0.0] * len(self._grips)
+        self._planner = Planner(arms, tune)
+        self._grippers = Grippers(np.asarray(limits[0])[self._grips].tolist(), latency_s, tune.hysteresis)
+        self._admission = Admission(names, tune.least_rows)
         self._running = False
+        self._motion: Spline | None = None
+        self._forget()
 
     @classmethod
     def for_robot(cls, robot: Robot, *, method: Method = "governed", tuning: Tuning | None = None) -> Splicer:
         """Return the splicer of a robot's joints, limits and command rate."""
-        tick_ns = round(NS_PER_S / robot.command_rate_hz)
         return cls(
             robot.joint_names,
             robot.motion_limits(),
             robot.bounds(),
             robot.gripper_mask,
             method=method,
-            tick_ns=tick_ns,
+            tick_ns=round(NS_PER_S / robot.command_rate_hz),
             tuning=tuning,
+            gripper_latency_s=[arm.gripper.latency_s for arm in robot.arms],
         )
 
     def start(self, position: FloatArray, now_ns: int) -> None:
@@ -153,147 +129,137 @@ class Splicer:
         position = np.asarray(position, dtype=np.float64)
         if position.shape != (len(self.names),):
             raise ShapeError(mismatch("start position", (len(self.names),), position.shape, "give one per joint"))
-        self._commit(Spline.rest(position[self._arms]), now_ns)
-        self._grip(now_ns, np.zeros(1), position[self._grips][None])
+        self._forget()
+        self._commit(Spline.rest(position[self._arms]), Openings.hold(position[self._grips]), now_ns)
         self._running = True
-
-    def refuse(self, error: WamError) -> Outcome:
-        """Count a message that was not even a chunk, by the error that said so."""
-        outcome = Outcome.BAD_TIMES if "times" in str(error) else Outcome.WRONG_JOINTS
-        if not isinstance(error, ShapeError):
-            outcome = Outcome.NOT_FINITE
-        self.statistics.outcomes[outcome] += 1
-        return outcome
 
     def offer(self, chunk: Chunk, now_ns: int) -> Outcome:
         """Join a chunk to what is committed, or say why not; what was committed then goes on."""
-        outcome = self._unfit(chunk, now_ns) or self._join(chunk, now_ns)
+        outcome = self._refusal(chunk, now_ns) or self._join(chunk, now_ns)
         self.statistics.outcomes[outcome] += 1
         return outcome
 
+    def refuse(self, error: WamError) -> Outcome:
+        """Count a message that was not even a chunk, by the error that said so."""
+        outcome = outcome_of(error)
+        self.statistics.outcomes[outcome] += 1
+        return outcome
+
+    def approach(self, position: FloatArray, now_ns: int) -> None:
+        """Go slowly to a position and rest there, for example to the first row of a chunk that was too far.
+
+        Raises:
+            UnsafeCommandError: when the position lies outside the bounds, or the robot is stopped.
+        """
+        motion = self._planner.approach(self._state(now_ns), np.asarray(position)[self._arms])
+        if not self._running or motion is None:
+            raise UnsafeCommandError("cannot approach this position; expected one inside the bounds, while running")
+        grip = np.stack((self._opening(now_ns), np.clip(np.asarray(position)[self._grips], 0.0, 1.0)))
+        span_s = max(motion.duration_s, 1.0)
+        self._commit(motion, self._grippers.follow(grip[0], np.array([0.0, span_s]), grip), now_ns)
+
     def stop(self, now_ns: int) -> None:
-        """Decelerate to rest as fast as the limits allow, and accept no chunk until the next start."""
+        """Decelerate to rest, grippers as they are, and accept no chunk captured until now."""
         self._running = False
+        self._admission.forget_before(now_ns)
         if self._motion is None:
             return
-        state = self._state(now_ns)
-        grip = self._grip_at(np.array([now_ns]))[0]
-        for motion in (self._governor.stop(state, self.tuning.stop_share), self._governor.stop(state)):
-            if motion is not None and self._limits.admit(motion):
-                self._commit(motion, now_ns)
-                break
-        self._grip(now_ns, np.zeros(1), grip[:1])
+        # Where the shortest stop would leave the bounds, the committed motion keeps them and ends at rest too.
+        motion = self._planner.stop(self._state(now_ns)) or self._motion.after(self._since_s(now_ns))
+        self._commit(motion, Openings.hold(self._opening(now_ns)), now_ns)
 
     def sample(self, now_ns: int) -> Setpoint:
         """Return what to command now."""
-        trajectory = self._evaluate(np.array([now_ns]))
-        moving = np.abs(trajectory[1][0][self._arms]).max(initial=0.0) > 1e-4
-        self.statistics.ticks += 1
-        self.statistics.idle_ticks += not moving
-        return Setpoint(*(frozen(x[0]) for x in trajectory))
+        if self._joined_ns:
+            self.statistics.ticks += 1
+            self.statistics.idle_ticks += now_ns >= self.at_rest_ns
+        return Setpoint(*(frozen(values[0]) for values in self._evaluate(np.array([now_ns]))))
 
     def committed(self, now_ns: int) -> Trajectory:
         """Return what will be executed from now on, tick by tick; its last row is at rest."""
-        end_ns = max(self._origin_ns + round(self._require().duration_s * NS_PER_S), now_ns)
-        count = -(-(end_ns - now_ns) // self._tick_ns) + 1
-        times = now_ns + self._tick_ns * np.arange(count)
-        return Trajectory(self.names, tuple(times.tolist()), *self._evaluate(times))
+        count = -(-max(self.at_rest_ns - now_ns, 0) // self._tick_ns) + 1
+        return self.trajectory(now_ns + self._tick_ns * np.arange(count))
+
+    def trajectory(self, times_ns: np.ndarray) -> Trajectory:
+        """Return what is committed at (N,) rising times, none of them before the newest change."""
+        return Trajectory(self.names, tuple(times_ns.tolist()), *self._evaluate(times_ns))
 
     @property
     def at_rest_ns(self) -> int:
-        """Time at which the committed motion is at rest."""
-        return self._origin_ns + round(self._require().duration_s * NS_PER_S)
+        """Time from which the committed motion rests."""
+        return self._origin_ns + int(np.ceil(self._committed().duration_s * NS_PER_S))
 
-    def _unfit(self, chunk: Chunk, now_ns: int) -> Outcome | None:
-        future = sum(time > now_ns for time in chunk.times_ns)
-        checks = (
-            (not self._running, Outcome.NOT_RUNNING),
-            (chunk.names != self.names, Outcome.WRONG_JOINTS),
-            (chunk.offsets_ns[0] < 0, Outcome.BAD_TIMES),
-            (not np.isfinite(chunk.positions).all(), Outcome.NOT_FINITE),
-            (chunk.stamp_ns > now_ns, Outcome.FUTURE),
-            (chunk.stamp_ns == self._newest_ns, Outcome.DUPLICATE),
-            (self._newest_ns is not None and chunk.stamp_ns < self._newest_ns, Outcome.OLDER),
-            (future == 0, Outcome.PAST),
-            (future < min(self.tuning.least_rows, len(chunk.offsets_ns)), Outcome.LATE),
-        )
-        return next((outcome for bad, outcome in checks if bad), None)
+    def _refusal(self, chunk: Chunk, now_ns: int) -> Outcome | None:
+        if not self._running:
+            return Outcome.NOT_RUNNING
+        if refusal := self._admission.refusal(chunk, now_ns):
+            return refusal
+        return Outcome.NOT_AT_REST if self._method.waits and chunk.stamp_ns < self.at_rest_ns else None
 
     def _join(self, chunk: Chunk, now_ns: int) -> Outcome:
         state = self._state(now_ns)
-        rows = np.clip(chunk.positions[:, self._arms], self._limits.lower, self._limits.upper)
-        reference = smooth(chunk.offsets_ns, rows)
-        since_s = (now_ns - chunk.times_ns[0]) / NS_PER_S
-        first = reference.sample(np.array([since_s]))[0][0]
-        if np.abs(first - state.position).max() > self.tuning.far_rad:
+        here = self._evaluate(np.array([now_ns]))[0][0]
+        if not self._method.waits and self._distance(chunk, here, now_ns) > self.tuning.far_rad:
             return Outcome.TOO_FAR
-        for pace in PACES:
-            motion = self._planned(state, play(reference, max(since_s, 0.0), pace))
-            if motion is not None:
-                break
-        else:
+        follow = self._method.follow(chunk, here, now_ns)
+        since_s = (now_ns - follow.times_ns[0]) / NS_PER_S
+        plan = self._planner.follow(state, follow.offsets_ns, follow.positions[:, self._arms], since_s, self._gap_s())
+        if plan is None:
             return Outcome.TOO_FAST
-        self._record_seam(state, State(motion.positions[0], motion.velocities[0], motion.accelerations[0]))
-        self._retime_grippers(chunk, now_ns, pace)
-        self._commit(motion, now_ns)
-        self._newest_ns = chunk.stamp_ns
-        return Outcome.ACCEPTED if pace == 1.0 else Outcome.SLOWED
+        times_s = plan.slower * (np.array(follow.times_ns) - now_ns) / NS_PER_S
+        openings = self._grippers.follow(here[self._grips], times_s, follow.positions[:, self._grips])
+        self._commit(plan.motion, openings, now_ns)
+        self._admission.took(chunk)
+        self._record_seam(state, now_ns)
+        return Outcome.ACCEPTED if plan.slower == 1.0 else Outcome.SLOWED
 
-    def _planned(self, state: State, reference: Spline) -> Spline | None:
-        motion = joined(state, reference, self.tuning.fade_s)
-        if self._limits.excess(motion) > 1.0:
-            return None
-        tail = self._governor.stop(motion.end, self.tuning.stop_share)
-        if tail is None:
-            return None
-        whole = motion.then(tail)
-        return whole if self._limits.admit(whole) else None
+    def _gap_s(self) -> float:
+        """Time until the next chunk is expected; one late chunk is not yet a slow policy."""
+        gaps = [later - earlier for earlier, later in pairwise(self._joined_ns)]
+        return min(gaps) / NS_PER_S if len(gaps) == 2 and not self._method.waits else 0.0
 
-    def _record_seam(self, before: State, after: State) -> None:
-        step = after - before
-        statistics = self.statistics
+    def _distance(self, chunk: Chunk, here: FloatArray, now_ns: int) -> float:
+        rows, _ = at_times(chunk, (now_ns,))
+        return float(np.abs(rows[0] - here)[self._arms].max())
+
+    def _record_seam(self, before: State, now_ns: int) -> None:
+        self._joined_ns.append(now_ns)
+        step, statistics = self._state(now_ns) - before, self.statistics
         statistics.seam_step_rad_max = max(statistics.seam_step_rad_max, float(np.abs(step.position).max()))
         statistics.seam_step_rad_s_max = max(statistics.seam_step_rad_s_max, float(np.abs(step.velocity).max()))
 
-    def _retime_grippers(self, chunk: Chunk, now_ns: int, pace: float) -> None:
-        """Follow the newest rows of the grippers at most at their speed; they are never averaged."""
-        times = [0.0] + [(t - now_ns) / NS_PER_S * pace for t in chunk.times_ns if t > now_ns]
-        values = [self._grip_at(np.array([now_ns]))[0][0]]
-        targets = np.clip(chunk.positions[-(len(times) - 1) :, self._grips], 0.0, 1.0)
-        for target, step_s in zip(targets, np.diff(times), strict=True):
-            reach = self._speed * step_s
-            values.append(values[-1] + np.clip(target - values[-1], -reach, reach))
-        self._grip(now_ns, np.array(times), np.array(values))
+    def _forget(self) -> None:
+        self._method = create_method(self.method, self._grip_mask, self.tuning.wait_rows)
+        self._joined_ns: deque[int] = deque(maxlen=3)
 
-    def _grip(self, origin_ns: int, times_s: FloatArray, values: FloatArray) -> None:
-        self._grip_origin_ns, self._grip_times, self._gripper = origin_ns, times_s, values
+    @property
+    def _grip_mask(self) -> list[bool]:
+        return [i in self._grips for i in range(len(self.names))]
 
-    def _grip_at(self, times_ns: np.ndarray) -> tuple[FloatArray, FloatArray]:
-        s = (times_ns - self._grip_origin_ns) / NS_PER_S
-        columns = range(self._gripper.shape[-1])
-        value = np.stack([np.interp(s, self._grip_times, self._gripper[:, i]) for i in columns], axis=1)
-        if len(self._grip_times) < 2:
-            return value, np.zeros_like(value)
-        slopes = np.diff(self._gripper, axis=0) / np.diff(self._grip_times)[:, None]
-        slopes = np.vstack((np.zeros_like(slopes[:1]), slopes, np.zeros_like(slopes[:1])))
-        return value, slopes[np.searchsorted(self._grip_times, s, side="right")]
+    def _commit(self, motion: Spline, openings: Openings, now_ns: int) -> None:
+        self._motion, self._openings, self._origin_ns = motion, openings, now_ns
 
-    def _commit(self, motion: Spline, now_ns: int) -> None:
-        self._motion, self._origin_ns = motion, now_ns
-
-    def _require(self) -> Spline:
+    def _committed(self) -> Spline:
         if self._motion is None:
-            raise ShapeError("the splicer has no position yet; call start with the measured one first")
+            raise UnsafeCommandError("the splicer has no position yet; call start with the measured one first")
         return self._motion
 
+    def _since_s(self, now_ns: int) -> float:
+        return (now_ns - self._origin_ns) / NS_PER_S
+
     def _state(self, now_ns: int) -> State:
-        return self._require().at((now_ns - self._origin_ns) / NS_PER_S)
+        return self._committed().at(self._since_s(now_ns))
+
+    def _opening(self, now_ns: int) -> FloatArray:
+        return np.asarray(self._openings.sample(np.array([self._since_s(now_ns)]))[0][0])
 
     def _evaluate(self, times_ns: np.ndarray) -> tuple[FloatArray, FloatArray, FloatArray]:
-        arms = self._require().sample((times_ns - self._origin_ns) / NS_PER_S)
-        grips = (*self._grip_at(times_ns), np.zeros((len(times_ns), int(self._grips.sum()))))
-        out = tuple(np.zeros((len(times_ns), len(self.names))) for _ in range(3))
-        for whole, arm, grip in zip(out, arms, grips, strict=True):
-            whole[:, self._arms] = arm
-            whole[:, self._grips] = grip
-        return out[0], out[1], out[2]
+        """(N,) times to (N, J) positions, velocities, accelerations of arms and grippers."""
+        since_s = (times_ns - self._origin_ns) / NS_PER_S
+        arms = self._committed().sample(since_s)
+        grips = self._openings.sample(since_s)
+        position, velocity, acceleration = (np.zeros((len(times_ns), len(self.names))) for _ in range(3))
+        for whole, values in zip((position, velocity, acceleration), arms, strict=True):
+            whole[:, self._arms] = values
+        position[:, self._grips], velocity[:, self._grips] = grips
+        return position, velocity, acceleration
