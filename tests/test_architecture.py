@@ -28,7 +28,8 @@ ROOMS: dict[str, set[str]] = {
     "sim": LIBRARY,
     "ros": LIBRARY,
     "report": LIBRARY,
-    "nodes": LIBRARY | {"policies", "training", "sim", "ros", "report", "graph"},
+    "view": LIBRARY,
+    "nodes": LIBRARY | {"policies", "training", "sim", "ros", "report", "view", "graph"},
     "bench": LIBRARY | {"policies", "training", "sim", "ros", "nodes", "report", "graph", "runner"},
 }
 # Third-party modules that live in named rooms only; late imports inside functions count too.
@@ -42,7 +43,7 @@ HOMES: dict[str, set[str]] = {
     "rclpy": {"ros", "nodes", "bench"},
     "launch": {"launching"},
     "launch_ros": {"launching"},
-    "viser": {"nodes", "report"},
+    "viser": {"view"},
 }
 CORE_MAY_NOT = {"time", "threading", "asyncio", "os", "pathlib", "subprocess", "socket", "io", "random"}
 BANNED_NAMES = {"utils", "util", "common", "helpers", "helper", "manager", "misc"}
