@@ -128,7 +128,7 @@ class Synchroniser:
         now_ns = self._advance(now_ns)
         line = self._lines[stream]
         if line.jumped(stamp_ns, now_ns):
-            self._restart(forget_order=line is self._leader)
+            self._restart()
         kind = line.insert(stamp_ns, item, now_ns)
         if kind != "new":
             self._irregular[kind] += 1
@@ -173,26 +173,26 @@ class Synchroniser:
         before_ns = self._now_ns
         if before_ns is not None:
             if now_ns - before_ns > JUMP_NS or before_ns - now_ns > REORDER_NS:
-                self._restart(forget_order=now_ns < before_ns)
+                self._restart()
             elif now_ns < before_ns:
                 return before_ns
         self._now_ns = now_ns
         return now_ns
 
-    def _restart(self, forget_order: bool) -> None:
-        """Forget all samples; with ``forget_order`` also that sets must not go back in time."""
+    def _restart(self) -> None:
+        """Forget all samples."""
         self._jumps += any(line.stamps_ns for line in self._all)
         for line in self._all:
             line.clear()
         self._recent.clear()
-        if forget_order:
-            self._done_ns = _BEFORE_ALL_NS
 
     def _make(self, now_ns: int) -> Sequence[SyncedSet]:
         leader = self._leader = self._lead(now_ns)
         stamps = leader.stamps_ns
-        if not stamps or stamps[-1] <= self._done_ns:
+        if not stamps or self._done_ns - REORDER_NS <= stamps[-1] <= self._done_ns:
             return ()
+        if stamps[-1] < self._done_ns:  # far behind: the leader lives in a new epoch, order begins anew
+            self._done_ns = _BEFORE_ALL_NS
         made: list[SyncedSet] = []
         for at in range(bisect_right(stamps, self._done_ns), len(stamps)):
             wait_ns = now_ns - leader.arrivals_ns[at]
