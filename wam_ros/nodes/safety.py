@@ -13,7 +13,9 @@ from functools import partial
 from typing import Any
 
 from diagnostic_msgs.msg import DiagnosticArray, DiagnosticStatus
+from rclpy.duration import Duration
 from rclpy.node import Node
+from rclpy.time import Time
 from sensor_msgs.msg import CompressedImage, Image, JointState
 from std_srvs.srv import SetBool, Trigger
 from trajectory_msgs.msg import JointTrajectory
@@ -32,7 +34,6 @@ from wam_ros.core.safety import (
     watches_for,
 )
 from wam_ros.files.assets import load_robot
-from wam_ros.ros.convert import duration_to_ns, stamp_to_ns
 from wam_ros.ros.lockstep import Member, Token
 from wam_ros.ros.main import run_node
 from wam_ros.ros.params import declare, parameter
@@ -116,8 +117,9 @@ class SafetyNode(Node):
 
     def _on_chunk(self, msg: JointTrajectory) -> None:
         if msg.points:
-            stamp_ns = self._time.from_stamp(stamp_to_ns(msg.header.stamp))
-            self._machine.chunk(stamp_ns, duration_to_ns(msg.points[-1].time_from_start), self._time.now_ns())
+            stamp_ns = self._time.from_stamp(Time.from_msg(msg.header.stamp).nanoseconds)
+            length_ns = Duration.from_msg(msg.points[-1].time_from_start).nanoseconds
+            self._machine.chunk(stamp_ns, length_ns, self._time.now_ns())
 
     def _on_diagnostics(self, array: DiagnosticArray) -> None:
         now_ns = self._time.now_ns()
