@@ -52,15 +52,15 @@ def attempt(robot: Robot, seed: int, reached: int, ending: str, end_s: float, st
     recording.marks.extend(Mark(t, STAGES[i]) for i, t in enumerate(times))
     stages = {name: times[i] if i < reached else None for i, name in enumerate(STAGES)}
     figures = {
-        "motion_seam_step_rad_max": 0.0004,
-        "motion_seam_step_rad_s_max": 0.011,
-        "motion_idle_share": 0.02,
-        "motion_period_ms_p99": 11.2,
-        "motion_accepted": 22.0,
-        "motion_refused_stale": 1.0,
-        "policy_inferences": 23.0,
-        "policy_latency_ms_p50": 12.4,
-        "policy_sets_per_s": 14.9,
+        "motion__seam_step_rad_max": 0.0004,
+        "motion__seam_step_rad_s_max": 0.011,
+        "motion__idle_share": 0.02,
+        "motion__period_ms_p99": 11.2,
+        "motion__accepted": 22.0,
+        "motion__refused_stale": 1.0,
+        "policy__inferences": 23.0,
+        "policy__latency_ms_p50": 12.4,
+        "policy__sets_per_s": 14.9,
     }
     return Attempt(seed, ending, reached / 4, stages, end_s, end_s * 1.1, recording, stop_cause, {}, figures)
 

@@ -64,12 +64,12 @@ def test_the_summary_counts_what_happened(mixed):
 
 def test_counters_add_up_and_the_worst_extreme_wins(robot):
     attempts = [report_support.attempt(robot, seed, *SUCCESS) for seed in range(2)]
-    attempts[1].figures["motion_seam_step_rad_max"] = 0.003
+    attempts[1].figures["motion__seam_step_rad_max"] = 0.003
     gathered = summary.gathered_figures(attempts)
-    assert gathered["motion_accepted"] == 44
-    assert gathered["motion_refused_stale"] == 2
-    assert gathered["motion_seam_step_rad_max"] == 0.003
-    assert gathered["motion_idle_share"] == pytest.approx(0.02)
+    assert gathered["motion__accepted"] == 44
+    assert gathered["motion__refused_stale"] == 2
+    assert gathered["motion__seam_step_rad_max"] == 0.003
+    assert gathered["motion__idle_share"] == pytest.approx(0.02)
 
 
 def test_summary_json_is_flat_but_for_attempts_and_appears_whole(mixed, tmp_path):
@@ -148,7 +148,7 @@ def test_the_page_needs_nothing_but_the_video_beside_it(mixed, robot):
     outside = Outside()
     outside.feed(text)
     fetched = {address for address in outside.found if not address.startswith(("data:", "#"))}
-    assert fetched == {"video.mp4"}
+    assert fetched == {"video.mp4#t=0.1"}
     assert "@import" not in text
     assert re.findall(r"url\((?!#)", text) == []
 
@@ -223,11 +223,12 @@ def moment(**changes):
 def shown(robot, *, terminal):
     run = report_support.run(robot, [SUCCESS])
     out = io.StringIO()
-    with Progress(run.setup, Console(file=out, force_terminal=terminal, width=120, highlight=False)) as progress:
+    with Progress(Console(file=out, force_terminal=terminal, width=120, highlight=False)) as progress:
+        progress.begins(run.setup)
         progress.waiting("the policy")
         for robot_s in (1.0, 1.1, 1.2):
-            progress.moment(moment(robot_s=robot_s, figures={"latency": "190 ms"}))
-        progress.moment(moment(robot_s=2.0, stages={"grasped": 1.9}, figures={"latency": "190 ms"}))
+            progress.moment(moment(robot_s=robot_s, figures={"policy": {"latency_ms_p50": 190.0}}))
+        progress.moment(moment(robot_s=2.0, stages={"grasped": 1.9}, figures={"policy": {"latency_ms_p50": 190.0}}))
         progress.ended(1, run.attempts[0])
     return out.getvalue()
 

@@ -48,6 +48,10 @@ class LockstepError(WamError):
     """A member of the lockstep ring that did not pass the token on in time."""
 
 
+class RunError(WamError):
+    """A run of the graph in which something that is needed never came."""
+
+
 class MissingDependencyError(WamError):
     """An optional package or system library that is needed now and is not installed."""
 

@@ -4,7 +4,6 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import replace
 from pathlib import Path
 
 from wam_ros.core.policy import Policy
@@ -26,8 +25,3 @@ def write_run(folder: Path, run: Run, robot: Robot, policy: Policy) -> None:
     write_video(folder / "video.mp4", run.attempts, mosaic, robot.leader_camera)
     write_report(folder, run, robot)
     write_summary(folder, run)
-
-
-def write_interim(folder: Path, run: Run) -> None:
-    """Write the summary of a run that still goes on, so that a crash leaves its finished attempts."""
-    write_summary(folder, replace(run, complete=False))

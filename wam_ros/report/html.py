@@ -22,17 +22,17 @@ STRIP_FRAMES = 8
 
 #: Figures that deserve a sentence: key to (label, unit, factor to that unit, what it says).
 MOTION_FIGURES: Mapping[str, tuple[str, str, float, str]] = {
-    "motion_seam_step_rad_max": ("Position step at a seam", "mrad", 1e3, "largest jump where a new chunk takes over"),
-    "motion_seam_step_rad_s_max": ("Velocity step at a seam", "rad/s", 1, "largest change of speed at that place"),
-    "motion_idle_share": ("Idle", "%", 100, "share of time without a chunk to follow"),
-    "motion_period_ms_p99": ("Command period, p99", "ms", 1, "the pace of commands to the robot"),
-    "motion_accepted": ("Chunks accepted", "", 1, "joined to the committed trajectory"),
+    "motion__seam_step_rad_max": ("Position step at a seam", "mrad", 1e3, "largest jump where a new chunk takes over"),
+    "motion__seam_step_rad_s_max": ("Velocity step at a seam", "rad/s", 1, "largest change of speed at that place"),
+    "motion__idle_share": ("Idle", "%", 100, "share of time without a chunk to follow"),
+    "motion__period_ms_p99": ("Command period, p99", "ms", 1, "the pace of commands to the robot"),
+    "motion__accepted": ("Chunks accepted", "", 1, "joined to the committed trajectory"),
 }
 
 
 @dataclass(frozen=True)
 class Segment:
-    """A stage on an attempt's track, in percent of the time limit."""
+    """A stage on an attempt's track, in percent of its length."""
 
     name: str
     left: float
@@ -60,18 +60,20 @@ def render(run: Run, robot: Robot) -> str:
     page.filters["number"] = number
     template = files("wam_ros.report").joinpath("report.html.j2").read_text(encoding="utf-8")
     shown = _shown(run)
+    axis_s = max((attempt.duration_s for attempt in run.attempts), default=1.0)
     arms = {arm.name: (*arm.joints, arm.gripper.joint) for arm in robot.arms}
     return page.from_string(template).render(
         run=run,
         summary=summarise(run),
-        latency=Markup(histogram(run.latency_ms(), "latency [ms]", (50, 95))),
+        latency=Markup(histogram(run.latency_ms(), "inference [ms]", (50, 95))),
         skew=Markup(histogram(run.skew_ms(), "camera skew [ms]", (50, 99))),
         shown=shown,
         shown_number=run.attempts.index(shown) + 1 if shown else 0,
         joints=Markup(joint_plots(shown.recording, arms, shown.duration_s)) if shown else "",
         strip=strip(shown) if shown else [],
         cameras=[camera.name for camera in robot.cameras],
-        tracks=[track(attempt, run.setup.timeout_s) for attempt in run.attempts],
+        axis_s=axis_s,
+        tracks=[track(attempt, axis_s) for attempt in run.attempts],
         motion=_motion_rows(run.attempts),
         figures=_figures_by_node(run.attempts),
         versions=versions(),
@@ -93,12 +95,11 @@ def strip(attempt: Attempt, count: int = STRIP_FRAMES) -> list[Still]:
     return stills
 
 
-def track(attempt: Attempt, timeout_s: float) -> list[Segment]:
-    """Return the stages of an attempt in the order in which they were reached."""
-    scale = 100 / max(timeout_s, attempt.duration_s)
+def track(attempt: Attempt, axis_s: float) -> list[Segment]:
+    """Return the stages of an attempt in the order in which they were reached, on an axis of that length."""
     reached = sorted((at_s, name) for name, at_s in attempt.stages.items() if at_s is not None)
     starts = [(0.0, ""), *reached]
-    return [Segment(name, a * scale, (b - a) * scale, b) for (a, _), (b, name) in pairwise(starts)]
+    return [Segment(name, 100 * a / axis_s, 100 * (b - a) / axis_s, b) for (a, _), (b, name) in pairwise(starts)]
 
 
 def data_uri(jpeg: bytes) -> str:
@@ -133,6 +134,6 @@ def _motion_rows(attempts: Sequence[Attempt]) -> list[tuple[str, float, str, str
 def _figures_by_node(attempts: Sequence[Attempt]) -> dict[str, dict[str, float]]:
     nodes: dict[str, dict[str, float]] = {}
     for key, value in gathered_figures(attempts).items():
-        node, _, name = key.partition("_")
+        node, _, name = key.partition("__")
         nodes.setdefault(node, {})[name] = value
     return nodes

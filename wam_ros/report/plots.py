@@ -67,9 +67,10 @@ def joint_plots(recording: Recording, arms: Mapping[str, Sequence[str]], end_s: 
 
 
 def histogram(samples: FloatArray, label: str, ranks: Sequence[int]) -> str:
-    """Draw the distribution of samples, with lines at some percentiles; empty without samples."""
-    if not len(samples):
-        return ""
+    """Draw the distribution of samples, with lines at some percentiles; a sentence where there is none."""
+    if not len(samples) or np.ptp(samples) == 0:
+        said = f"{len(samples)} samples, all {samples[0]:.3g}" if len(samples) else "no sample"
+        return f'<p class="quiet">{label}: {said}</p>'
     with mpl.rc_context(STYLE):
         figure = Figure(figsize=(4.9, 2.1), layout="constrained")
         axes = figure.subplots()

@@ -16,6 +16,14 @@ from rich.text import Text
 from wam_ros.report.summary import Attempt, Setup
 
 REFRESH_HZ = 4
+#: What the panel shows of the nodes' figures: node, key, label, unit.
+SHOWN = (
+    ("policy", "sets_per_s", "sets", "/s"),
+    ("policy", "latency_ms_p50", "latency", "ms"),
+    ("policy", "skew_ms_p99", "skew p99", "ms"),
+    ("policy", "dropped", "dropped", ""),
+    ("motion", "period_ms_p99", "command period p99", "ms"),
+)
 STATE_STYLES = {"RUNNING": "green", "ARMED": "cyan", "STOPPED": "bold red"}
 
 
@@ -27,7 +35,7 @@ class Moment:
         attempt: its number, from 1.
         stages: stage name to the time at which it was reached [s], None while it is not.
         robot_s, wall_s: since the attempt began, by the robot's clock and by the wall clock.
-        figures: label to text, in the order in which they are shown.
+        figures: node to what it reports.
     """
 
     attempt: int
@@ -36,11 +44,15 @@ class Moment:
     stages: Mapping[str, float | None]
     robot_s: float
     wall_s: float
-    figures: Mapping[str, str] = field(default_factory=dict)
+    figures: Mapping[str, Mapping[str, float]] = field(default_factory=dict)
 
 
 class Listener(Protocol):
     """Is told how a run goes on; called by the operator's thread a few times per second."""
+
+    def begins(self, setup: Setup) -> None:
+        """A run begins."""
+        ...
 
     def waiting(self, what: str) -> None:
         """Something is awaited that may take a while."""
@@ -59,19 +71,16 @@ class Progress:
     """A listener that shows the run on a console; a context manager.
 
     Args:
-        setup: of the run.
         console: decides by itself whether it is a terminal.
     """
 
-    def __init__(self, setup: Setup, console: Console | None = None) -> None:
-        self._setup = setup
+    def __init__(self, console: Console | None = None) -> None:
         self._console = console or Console(highlight=False)
         self._live: Live | None = None
         self._said = ""
+        self._episodes = 0
 
     def __enter__(self) -> Progress:
-        title = " · ".join((self._setup.task, self._setup.robot, self._setup.policy, self._setup.pace))
-        self._console.print(Text(title, style="bold"))
         if self._console.is_terminal:
             self._live = Live(console=self._console, refresh_per_second=REFRESH_HZ, transient=True)
             self._live.start()
@@ -83,6 +92,12 @@ class Progress:
         if self._live is not None:
             self._live.stop()
 
+    def begins(self, setup: Setup) -> None:
+        """Say what is run."""
+        self._episodes = setup.episodes
+        title = " · ".join((setup.task, setup.robot, setup.policy, setup.pace))
+        self._console.print(Text(title, style="bold"))
+
     def waiting(self, what: str) -> None:
         """Say what is awaited."""
         self._say(f"waiting for {what}", Text(f"waiting for {what}", style="dim"))
@@ -91,8 +106,8 @@ class Progress:
         """Show the attempt as it is; without a terminal, a line for each stage and state."""
         reached = [name for name, at_s in moment.stages.items() if at_s is not None]
         stage = reached[-1] if reached else "started"
-        line = f"attempt {moment.attempt} of {self._setup.episodes}: {moment.state}, {stage}"
-        self._say(line, _panel(moment, self._setup.episodes), f" at {moment.robot_s:.1f} s")
+        line = f"attempt {moment.attempt} of {self._episodes}: {moment.state}, {stage}"
+        self._say(line, _panel(moment, self._episodes), f" at {moment.robot_s:.1f} s")
 
     def ended(self, number: int, attempt: Attempt) -> None:
         """Leave a line about the attempt."""
@@ -123,5 +138,12 @@ def _panel(moment: Moment, episodes: int) -> Group:
         done = f"● {name} {at_s:.1f} s   " if at_s is not None else f"○ {name}   "
         stages.append(done, "cyan" if at_s is not None else "dim")
     table = Table.grid(padding=(0, 3))
-    table.add_row(*(Text.assemble((f"{label} ", "dim"), value) for label, value in moment.figures.items()))
+    table.add_row(*_figures(moment))
     return Group(head, stages, table)
+
+
+def _figures(moment: Moment) -> list[Text]:
+    found = [(label, moment.figures.get(node, {}).get(key), unit) for node, key, label, unit in SHOWN]
+    return [
+        Text.assemble((f"{label} ", "dim"), f"{value:.4g} {unit}") for label, value, unit in found if value is not None
+    ]

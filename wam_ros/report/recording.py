@@ -68,14 +68,21 @@ class Recording:
         """Return a stamp as seconds after the start."""
         return seconds(stamp_ns - self.start_ns)
 
+    def _period(self, stamp_ns: int) -> int:
+        return (stamp_ns - self.start_ns) // nanoseconds(self.frame_period_s)
+
     # pictures
 
     def wants(self, camera: str, stamp_ns: int) -> bool:
         """Note that a frame was seen; True when its picture is to be handed to :meth:`add_picture`."""
-        self._stamps.setdefault(camera, []).append(stamp_ns)
+        seen = self._stamps.setdefault(camera, [])
+        # A simulator that rests says its last picture again.
+        if stamp_ns < self.start_ns or (seen and stamp_ns <= seen[-1]):
+            return False
+        seen.append(stamp_ns)
+        # One picture of each camera in every period, so that a frame's pictures belong together.
         kept = self._pictures.get(camera)
-        due_ns = kept[-1][0] + nanoseconds(self.frame_period_s) if kept else self.start_ns
-        return stamp_ns >= due_ns
+        return not kept or self._period(stamp_ns) > self._period(kept[-1][0])
 
     def add_picture(self, camera: str, stamp_ns: int, color: ByteImage) -> None:
         """Keep a picture."""
@@ -122,19 +129,10 @@ class Recording:
     def skew_ms(self) -> FloatArray:
         """Return, for every leader frame and other camera, the distance of the nearest frame [ms]."""
         leader = np.array(self._stamps.get(self.leader, []), dtype=np.int64)
-        others = [np.unique(s) for name, s in self._stamps.items() if name != self.leader]
+        others = [np.array(s, dtype=np.int64) for name, s in self._stamps.items() if name != self.leader]
         if not leader.size or not others:
             return np.zeros(0)
         return np.concatenate([_nearest_ns(leader, other) for other in others]) / 1e6
-
-    def camera_rates_hz(self) -> dict[str, float]:
-        """Return the rate at which each camera's frames were stamped; 0 where fewer than two were seen."""
-        rates = {}
-        for name, stamps in self._stamps.items():
-            unique = np.unique(stamps)
-            span_s = seconds(int(unique[-1] - unique[0])) if unique.size > 1 else 0.0
-            rates[name] = float((unique.size - 1) / span_s) if span_s else 0.0
-        return rates
 
 
 def jpeg(color: ByteImage) -> bytes:

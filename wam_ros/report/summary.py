@@ -7,7 +7,7 @@ import json
 import os
 import platform
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Literal
@@ -15,13 +15,22 @@ from typing import Literal
 import numpy as np
 
 from wam_ros import __version__
+from wam_ros.core.policy import Policy
+from wam_ros.core.robot import Robot
+from wam_ros.core.task import Task
 from wam_ros.report.recording import Recording
 
 Ending = Literal["success", "timeout", "stopped", "failed"]
 Scalar = str | int | float | bool | None
 
 #: Diagnostics that count from the start of their node; an attempt's figure is the difference.
-COUNTERS = frozenset({"inferences", "chunks", "dropped", "incomplete", "accepted", "refused"})
+COUNTERS = frozenset(
+    {
+        *("inferences", "chunks", "dropped", "incomplete", "failures", "decodes_dropped"),
+        *("accepted", "overruns", "missed_ticks", "clock_jumps", "commands_refused"),
+    }
+)
+COUNTER_FAMILIES = ("refused_", "arrivals_", "missing_")
 PACKAGES = ("numpy", "rclpy", "mujoco", "torch", "pin", "ruckig")
 
 
@@ -46,6 +55,24 @@ class Setup:
     declared_latency_s: float | None = None
 
 
+def make_setup(
+    robot: Robot, task: Task, policy: Policy, pace: str, declared_latency_s: float | None, seed: int, episodes: int
+) -> Setup:
+    """Return what a summary says of a run before it begins."""
+    return Setup(
+        task=task.name,
+        robot=robot.name,
+        policy=policy.name,
+        instruction=task.instruction,
+        stages=tuple(stage.name for stage in task.stages),
+        timeout_s=task.timeout_s,
+        pace=pace,
+        seed=seed,
+        episodes=episodes,
+        declared_latency_s=declared_latency_s,
+    )
+
+
 @dataclass(frozen=True)
 class Attempt:
     """One attempt at the task.
@@ -58,7 +85,7 @@ class Attempt:
         wall_s: the same by the wall clock.
         stop_cause: the cause code of a safety stop, else empty.
         measures: the judge's own measures.
-        figures: ``<node>_<key>`` to number, from the nodes' diagnostics.
+        figures: ``<node>__<key>`` to number, from the nodes' diagnostics.
     """
 
     seed: int
@@ -158,9 +185,10 @@ def gathered_figures(attempts: Iterable[Attempt]) -> dict[str, float]:
     return {key: _gather(key, values) for key, values in sorted(columns.items())}
 
 
-def is_counter(key: str) -> bool:
-    """Say whether a diagnostics key counts from the start of its node."""
-    return key in COUNTERS or key.startswith("refused_")
+def is_counter(figure: str) -> bool:
+    """Say whether a figure ``<node>__<key>`` counts from the start of its node."""
+    key = figure.partition("__")[2]
+    return key in COUNTERS or key.startswith(COUNTER_FAMILIES)
 
 
 def versions() -> dict[str, str]:
@@ -178,6 +206,11 @@ def write_summary(folder: Path, run: Run) -> Path:
     """Write ``summary.json``; a reader sees the old file or the whole new one, never a part."""
     path = folder / "summary.json"
     return write_whole(path, json.dumps(summarise(run), indent=2, allow_nan=False).encode())
+
+
+def write_interim(folder: Path, run: Run) -> None:
+    """Write the summary of a run that still goes on, so that a crash leaves its finished attempts."""
+    write_summary(folder, replace(run, complete=False))
 
 
 def write_whole(path: Path, data: bytes) -> Path:
@@ -224,10 +257,9 @@ def _attempt_data(attempt: Attempt) -> dict[str, object]:
 
 
 def _gather(key: str, values: list[float]) -> float:
-    name = key.partition("_")[2]
-    if is_counter(name):
+    if is_counter(key):
         return sum(values)
-    if name.endswith(("_max", "_p95", "_p99")):
+    if key.endswith(("_max", "_p95", "_p99")):
         return max(values)
     return float(np.mean(values))
 
