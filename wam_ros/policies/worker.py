@@ -37,6 +37,11 @@ class Mailbox(Generic[T]):
         self.dropped = 0
         self._content: T | None = None
 
+    @property
+    def newest(self) -> T | None:
+        """The content, if any, left where it is."""
+        return self._content
+
     def put(self, content: T) -> None:
         """Put in the newest, in place of what is still there."""
         self.dropped += self._content is not None
@@ -70,6 +75,7 @@ class Worker:
         phase: where in its life it is.
         error: why it died, or what went wrong last; None if all is well.
         inferences: requests answered with a chunk, warm-up excluded.
+        failures: requests that could not be answered.
     """
 
     def __init__(
@@ -77,7 +83,7 @@ class Worker:
     ) -> None:
         self.phase = Phase.LOADING
         self.error: WamError | None = None
-        self.inferences = 0
+        self.inferences = self.failures = 0
         self._backend, self._policy, self._robot, self._task = backend, policy, robot, task
         self._on_change = on_change
         self._changed = threading.Condition()
@@ -85,7 +91,7 @@ class Worker:
         self._chunk: Chunk | None = None
         self._finished = False
         self._reset_due, self._closing = False, False
-        self._failures = 0
+        self._failures_in_a_row = 0
         self._latencies_ms: deque[float] = deque(maxlen=LATENCIES_KEPT)
         self._thread = threading.Thread(target=self._live, name=f"backend-{policy.name}", daemon=True)
         self._thread.start()
@@ -101,12 +107,22 @@ class Worker:
         return self._finished
 
     @property
+    def at_work(self) -> bool:
+        """True while an answer is still to come."""
+        return self.phase is Phase.READY and self._request is not None and not self._finished
+
+    @property
     def capture_ns(self) -> int | None:
         """Capture time of the request in work or waiting to be taken."""
         request = self._request
         return None if request is None else request.observation.stamp_ns
 
-    def latency_ms(self, percent: float) -> float:
+    @property
+    def latency_ms(self) -> float:
+        """Time of the newest inference; 0 before the first."""
+        return self._latencies_ms[-1] if self._latencies_ms else 0.0
+
+    def latency_percentile_ms(self, percent: float) -> float:
         """Return a percentile of the recent inference times, warm-up excluded; 0 before the first."""
         latencies = list(self._latencies_ms)
         return float(np.percentile(latencies, percent)) if latencies else 0.0
@@ -192,13 +208,14 @@ class Worker:
             chunk = self._checked(self._backend.infer(request), request)
         except WamError as error:
             self.error = error
-            self._failures += 1
-            if self._failures == FAILURES_TO_DIE:
+            self.failures += 1
+            self._failures_in_a_row += 1
+            if self._failures_in_a_row == FAILURES_TO_DIE:
                 raise
             return None
         self._latencies_ms.append(1e3 * (perf_counter() - started_s))
         self.inferences += 1
-        self._failures, self.error = 0, None
+        self._failures_in_a_row, self.error = 0, None
         return chunk
 
     def _checked(self, chunk: Chunk, request: Request) -> Chunk:

@@ -85,6 +85,11 @@ class ObservationSource:
         return self._newest_ns(_TRUTH.name) if self._with_truth else 0
 
     @property
+    def scene_stamp_ns(self) -> int:
+        """Stamp up to which everything but the joints has been taken in; 0 until all have spoken."""
+        return min(self.images_stamp_ns, self.truth_stamp_ns) if self._with_truth else self.images_stamp_ns
+
+    @property
     def truth_names(self) -> tuple[str, ...]:
         """Labels of the simulator's state; empty before the first."""
         return self._inlets.truth_names

@@ -1,0 +1,116 @@
+# SPDX-License-Identifier: Apache-2.0
+"""A policy at work on a robot and a task: what it is asked, by whom, and how it goes."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable
+
+from wam_ros.core.policy import Policy, check_policy_fits
+from wam_ros.core.robot import Robot
+from wam_ros.core.rows import committed_rows, row_times_ns
+from wam_ros.core.stitch import stitch
+from wam_ros.core.task import Task
+from wam_ros.core.types import Chunk, Observation, Trajectory, seconds
+from wam_ros.policies.base import Request
+from wam_ros.policies.cycle import Cycle
+from wam_ros.policies.registry import create_backend
+from wam_ros.policies.worker import Phase, Worker
+from wam_ros.vision.resize import resize
+
+_THREAD_VARIABLES = ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS")
+
+
+def bound_threads(count: int) -> None:
+    """Let models compute on so many CPU threads, 0 for what the environment says.
+
+    Must come before the first session: their libraries look once, when they are imported.
+    """
+    if count:
+        os.environ.update(dict.fromkeys(_THREAD_VARIABLES, str(count)))
+
+
+class Session:
+    """One backend, its worker and its cycle, and what a request is made of besides the observation.
+
+    Args:
+        robot, task, policy: checked against each other; the backend begins to load at once.
+        declared_ns: the declared latency, see :class:`Cycle`.
+        on_change: called in the worker's thread, see :class:`Worker`.
+
+    Attributes:
+        committed: what motion executes from now on, as far as it has said.
+        instruction: the sentence to follow.
+        chunks: chunks that have landed.
+        landed_ns: capture time of the newest of them; 0 before the first.
+
+    Raises:
+        ConfigError: the three do not fit together, or there is no such backend.
+        MissingDependencyError: the backend needs a package that is not installed.
+    """
+
+    def __init__(
+        self, robot: Robot, task: Task, policy: Policy, *, declared_ns: int, on_change: Callable[[], None]
+    ) -> None:
+        check_policy_fits(policy, robot)
+        self.committed: Trajectory | None = None
+        self.instruction = task.instruction
+        self.chunks = self.landed_ns = 0
+        self._policy, self._declared_ns = policy, declared_ns
+        self.worker = Worker(create_backend(policy.backend), policy, robot, task, on_change=on_change)
+        self.cycle = Cycle(self.worker, policy, robot.camera(robot.leader_camera).rate_hz, declared_ns)
+
+    @property
+    def ready(self) -> bool:
+        """True when the backend can infer."""
+        return self.worker.phase is Phase.READY
+
+    @property
+    def failed(self) -> bool:
+        """True when the backend is broken for good."""
+        return self.worker.phase is Phase.FAILED
+
+    def begin(self) -> Request | None:
+        """Start an inference if it is time for one, and return what was asked."""
+        return self.cycle.begin(self._request)
+
+    def land(self, now_ns: int) -> Chunk | None:
+        """Return the chunk whose time has come; None if its inference failed."""
+        chunk = self.cycle.land(now_ns)
+        if chunk is not None:
+            self.chunks += 1
+            self.landed_ns = chunk.stamp_ns
+        return chunk
+
+    def reset(self) -> None:
+        """Start a new attempt."""
+        self.cycle.reset()
+        self.committed = None
+
+    def figures(self) -> dict[str, bool | int | float | str]:
+        """Return counts and latencies for diagnostics."""
+        worker = self.worker
+        return {
+            "phase": worker.phase.value,
+            "chunks": self.chunks,
+            "inferences": worker.inferences,
+            "failures": worker.failures,
+            "latency_ms": worker.latency_ms,
+            "latency_ms_p50": worker.latency_percentile_ms(50),
+            "latency_ms_p95": worker.latency_percentile_ms(95),
+            "dropped": self.cycle.dropped,
+        }
+
+    def _request(self, observation: Observation) -> Request:
+        views = {name: view.color for name, view in observation.views.items()}
+        mosaic = stitch(self._policy.mosaic, views, resize)
+        return Request(observation, mosaic, self.instruction, self._prefix(observation.stamp_ns), self._delay_s())
+
+    def _prefix(self, stamp_ns: int) -> Trajectory | None:
+        if self.committed is None:
+            return None
+        return committed_rows(self.committed, row_times_ns(stamp_ns, self._policy.rate_hz, self._policy.horizon))
+
+    def _delay_s(self) -> float:
+        measured_s = self.worker.latency_percentile_ms(95) / 1e3
+        return seconds(self._declared_ns) if self._declared_ns else measured_s
