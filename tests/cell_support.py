@@ -63,6 +63,7 @@ class Cell(Node):
         self.off: set[str] = set()
         self.position = np.array(robot.ready_position())
         self.spoilt: float | None = None
+        self.policy_level, self.policy_active = OK, True
         self.sent: list[tuple[int, np.ndarray]] = []
         self.told: list[tuple[str, str]] = []
         self.nodes: list[Node] = []
@@ -159,7 +160,8 @@ class Cell(Node):
 
     def _on_policy_status(self) -> None:
         if "policy" not in self.off:
-            self._status.publish(DiagnosticArray(status=[make_status("wam/policy", OK, "active", {})]))
+            status = make_status("wam/policy", self.policy_level, "", {"active": self.policy_active})
+            self._status.publish(DiagnosticArray(status=[status]))
 
     def _on_command(self, topic: JointTopic, msg: JointState) -> None:
         stamp_ns = stamp_to_ns(msg.header.stamp)

@@ -12,6 +12,7 @@ from sensor_msgs.msg import JointState
 
 from tests.cell_support import cell
 from wam_ros.ros.qos import COMMAND
+from wam_ros.ros.status import ERROR, OK
 
 __all__ = ["cell"]
 
@@ -63,6 +64,17 @@ def test_feedback_that_is_not_a_number_stops(cell):
     cell.until(lambda: cell.state == "STOPPED")
     assert cell.cause.startswith("NOT_FINITE:")
     assert np.isfinite([p for _, p in cell.sent]).all()
+
+
+@pytest.mark.parametrize(("level", "active", "cause"), [(ERROR, True, "POLICY_FAILED"), (OK, False, "POLICY_INACTIVE")])
+def test_a_policy_that_cannot_infer_stops_and_blocks_arming(cell, level, active, cause):
+    cell.run()
+    cell.policy_level, cell.policy_active = level, active
+    cell.until(lambda: cell.state == "STOPPED")
+    assert cell.cause == cause
+    assert not cell.call("safety_reset").success
+    cell.policy_level, cell.policy_active = OK, True
+    cell.until(lambda: cell.call("safety_reset").success)
 
 
 def test_motion_that_dies_is_named(cell):

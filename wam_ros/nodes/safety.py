@@ -130,7 +130,8 @@ class SafetyNode(Node):
             if values.get("executing") == "1":
                 self._machine.executing(now_ns)
         if policy is not None:
-            self._machine.saw(POLICY, now_ns, "POLICY_FAILED" if policy.level == ERROR else "")
+            idle = "POLICY_INACTIVE" if read_values(policy).get("active") == "0" else ""
+            self._machine.saw(POLICY, now_ns, "POLICY_FAILED" if policy.level == ERROR else idle)
         self._tell()
 
     # -- when it is judged -----------------------------------------------------------------
