@@ -92,8 +92,9 @@ class Realtime:
         self.now_ns += left_out * self._step_ns
         for _ in range(due - left_out):
             self.now_ns += self._step_ns
-            self._tell_time(self.now_ns)
+            # Data before their time: after a jump nobody may find the sensors older than they are.
             self._step(self.now_ns)
+            self._tell_time(self.now_ns)
 
 
 class Lockstep:
