@@ -52,20 +52,21 @@ class Admission:
     def __init__(self, names: Sequence[str], least_rows: int) -> None:
         self._names = tuple(names)
         self._least_rows = least_rows
-        self._newest_ns: int | None = None
+        self._taken_ns: int | None = None
+        self._oldest_ns: int | None = None
 
     def refusal(self, chunk: Chunk, now_ns: int) -> Outcome | None:
         """Return why a chunk is not taken, None if it is; nothing is remembered yet."""
         future = sum(time > now_ns for time in chunk.times_ns)
-        newest = chunk.stamp_ns if self._newest_ns is None else self._newest_ns
+        oldest = chunk.stamp_ns if self._oldest_ns is None else self._oldest_ns
         checks = (
             (chunk.names != self._names, Outcome.WRONG_JOINTS),
             (not np.isfinite(chunk.positions).all(), Outcome.NOT_FINITE),
             (chunk.offsets_ns[0] < 0, Outcome.BAD_TIMES),
             (chunk.stamp_ns > now_ns, Outcome.FUTURE),
             (chunk.times_ns[0] > now_ns + LONGEST_LEAD_NS, Outcome.FUTURE),
-            (chunk.stamp_ns == self._newest_ns, Outcome.DUPLICATE),
-            (chunk.stamp_ns < newest, Outcome.OLDER),
+            (chunk.stamp_ns == self._taken_ns, Outcome.DUPLICATE),
+            (chunk.stamp_ns < oldest, Outcome.OLDER),
             (future == 0, Outcome.PAST),
             (future < min(self._least_rows, len(chunk.offsets_ns)), Outcome.LATE),
         )
@@ -73,8 +74,8 @@ class Admission:
 
     def took(self, chunk: Chunk) -> None:
         """Remember a chunk that is executed now."""
-        self._newest_ns = chunk.stamp_ns
+        self._taken_ns = self._oldest_ns = chunk.stamp_ns
 
     def forget_before(self, now_ns: int) -> None:
         """Refuse from now on what was captured before a time."""
-        self._newest_ns = now_ns
+        self._oldest_ns = now_ns

@@ -86,6 +86,7 @@ def _position_turns(motion: Spline) -> FloatArray:
     root = np.sqrt(np.maximum(a * a - 2 * j * v, 0.0))
     stable = -(a + np.where(a >= 0, root, -root))
     safe_j, safe_stable = np.where(j == 0, 1.0, j), np.where(stable == 0, 1.0, stable)
-    turns = np.stack((np.where(j == 0, 0.0, stable / safe_j), np.where(stable == 0, 0.0, 2 * v / safe_stable)))
+    with np.errstate(over="ignore"):  # a jerk of almost nothing puts the turn far outside the piece
+        turns = np.stack((np.where(j == 0, 0.0, stable / safe_j), np.where(stable == 0, 0.0, 2 * v / safe_stable)))
     s = np.clip(turns, 0.0, h)
     return np.concatenate(p + (v + (a / 2 + j * s / 6) * s) * s)

@@ -64,12 +64,7 @@ class Spline:
     @classmethod
     def rest(cls, position: FloatArray) -> Spline:
         """Return the motion that stays where it is."""
-        state = State.at_rest(position)
-        return cls(
-            np.zeros(1),
-            *(x[None] for x in (state.position, state.velocity, state.acceleration)),
-            np.zeros((0, state.position.size)),
-        )
+        return cls.from_jerks(State.at_rest(position), np.zeros(1), np.zeros((0, len(position))))
 
     @property
     def start(self) -> State:

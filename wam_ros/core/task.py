@@ -56,7 +56,7 @@ class Task:
     timeout_s: float
     workspace: Box
     scene: str = ""
-    method: Method = "fade"
+    method: Method = "governed"
     scene_options: dict[str, float | int | bool | str] = field(default_factory=dict)
 
     def __post_init__(self) -> None:

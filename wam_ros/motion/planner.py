@@ -76,6 +76,8 @@ class Planner:
             since_s: take-over minus the time of the first row.
             last_s: time that the motion should last, because no other chunk is expected earlier.
         """
+        if self._hurry(offsets_ns, rows) > self._tuning.slowest:
+            return None
         slower, fade_s = self._stretch(offsets_ns, since_s, last_s), self._tuning.fade_s
         lower, upper = self._limits.lower + self._tuning.margin_rad, self._limits.upper - self._tuning.margin_rad
         for _ in range(TRIES):
@@ -94,6 +96,11 @@ class Planner:
             if slower > self._tuning.slowest:
                 break
         return None
+
+    def _hurry(self, offsets_ns: tuple[int, ...], rows: FloatArray) -> float:
+        """Largest speed from row to row over its limit; what is far beyond it is no noise to be smoothed away."""
+        steps_s = np.diff(offsets_ns)[:, None] / NS_PER_S
+        return float((np.abs(np.diff(rows, axis=0)) / steps_s / self._limits.velocity).max(initial=0.0))
 
     def _stretch(self, offsets_ns: tuple[int, ...], since_s: float, last_s: float) -> float:
         """Factor by which a motion is slowed to last until the next chunk instead of resting before it."""

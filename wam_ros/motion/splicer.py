@@ -108,6 +108,7 @@ class Splicer:
         self._admission = Admission(names, tune.least_rows)
         self._running = False
         self._motion: Spline | None = None
+        self._origin_ns = 0
         self._forget()
 
     @classmethod
@@ -159,7 +160,7 @@ class Splicer:
         self._commit(motion, self._grippers.follow(grip[0], np.array([0.0, span_s]), grip), now_ns)
 
     def stop(self, now_ns: int) -> None:
-        """Decelerate to rest, grippers as they are, and accept no chunk captured until now."""
+        """Decelerate to rest, grippers as they are, and accept no chunk captured before now."""
         self._running = False
         self._admission.forget_before(now_ns)
         if self._motion is None:
@@ -203,7 +204,7 @@ class Splicer:
             return Outcome.TOO_FAR
         follow = self._method.follow(chunk, here, now_ns)
         since_s = (now_ns - follow.times_ns[0]) / NS_PER_S
-        plan = self._planner.follow(state, follow.offsets_ns, follow.positions[:, self._arms], since_s, self._gap_s())
+        plan = self._planner.follow(state, follow.offsets_ns, follow.positions[:, self._arms], since_s, self._gap_s(now_ns))
         if plan is None:
             return Outcome.TOO_FAST
         times_s = plan.slower * (np.array(follow.times_ns) - now_ns) / NS_PER_S
@@ -213,9 +214,10 @@ class Splicer:
         self._record_seam(state, now_ns)
         return Outcome.ACCEPTED if plan.slower == 1.0 else Outcome.SLOWED
 
-    def _gap_s(self) -> float:
+    def _gap_s(self, now_ns: int) -> float:
         """Time until the next chunk is expected; one late chunk is not yet a slow policy."""
-        gaps = [later - earlier for earlier, later in pairwise(self._joined_ns)]
+        before = [joined for joined in self._joined_ns if joined < now_ns][-3:]
+        gaps = [later - earlier for earlier, later in pairwise(before)]
         return min(gaps) / NS_PER_S if len(gaps) == 2 and not self._method.waits else 0.0
 
     def _distance(self, chunk: Chunk, here: FloatArray, now_ns: int) -> float:
@@ -230,7 +232,7 @@ class Splicer:
 
     def _forget(self) -> None:
         self._method = create_method(self.method, self._grip_mask, self.tuning.wait_rows)
-        self._joined_ns: deque[int] = deque(maxlen=3)
+        self._joined_ns: deque[int] = deque(maxlen=4)
 
     @property
     def _grip_mask(self) -> list[bool]:
