@@ -8,4 +8,5 @@ BENCHES: dict[str, str] = {
     "sync": "wam_ros.bench.sync",
     "images": "wam_ros.bench.images",
     "runtime": "wam_ros.bench.runtime",
+    "model": "wam_ros.bench.model",
 }

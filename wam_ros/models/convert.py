@@ -30,14 +30,17 @@ _WAN_ROOTS = ("patch_embedding.", "text_embedding.", "time_embedding.", "time_pr
 
 
 def official_name(name: str) -> str:
-    """Return the official name (``mixtures.<expert>...`` or ``proprio_encoder...``) of a tensor of any known form."""
+    """Return the name of this package's modules for a tensor of any known form.
+
+    It is the official one, ``mixtures.<expert>...`` below ``mot``, or ``proprio_encoder...``.
+    """
     for prefix in ("model.", "mot."):
         while name.startswith(prefix):
             name = name[len(prefix) :]
     name = _LEROBOT_BLOCK.sub(r"mixtures.\2.blocks.\1.", name)
     if name.startswith(_WAN_ROOTS):
-        return f"mixtures.video.{name}"
-    return name
+        name = f"mixtures.video.{name}"
+    return f"mot.{name}" if name.startswith("mixtures.") else name
 
 
 def official_names(tensors: Mapping[str, torch.Tensor]) -> Tensors:

@@ -72,6 +72,15 @@ class LatentParams:
     picture_width: int
     stem: tuple[int, ...] = ()
 
+    def __post_init__(self) -> None:
+        # Both codecs make one latent position of 16 x 16 pixels.
+        rows, columns = 16 * self.patch[1], 16 * self.patch[2]
+        size = self.picture_height, self.picture_width
+        if size != (16 * self.height, 16 * self.width) or size[0] % rows or size[1] % columns:
+            raise ConfigError(
+                mismatch("picture", f"a whole number of tokens of {rows}x{columns} pixels", size, "choose another size")
+            )
+
     @property
     def grid(self) -> tuple[int, int]:
         """Rows and columns of tokens of one latent frame."""
@@ -123,16 +132,6 @@ class FastWamParams:
         if shared[0] != shared[1]:
             raise ConfigError(
                 mismatch("action expert", f"layers, heads, head_dim, text_dim {shared[0]}", shared[1], "make them equal")
-            )
-        whole = self.latent.height % self.latent.patch[1] == 0 and self.latent.width % self.latent.patch[2] == 0
-        if not whole:
-            raise ConfigError(
-                mismatch(
-                    "latent frame",
-                    f"whole patches of {self.latent.patch[1:]}",
-                    (self.latent.height, self.latent.width),
-                    "choose a picture size that is a multiple of the token's size",
-                )
             )
 
     @property
