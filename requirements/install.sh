@@ -53,7 +53,7 @@ lists=()
 for name in "$@"; do lists+=(-r "requirements/$name.txt"); done
 say "installing $* (requirements/*.txt)"
 .venv/bin/python -m pip install -q --disable-pip-version-check -c requirements/constraints.txt "${lists[@]}"
-.venv/bin/python -m pip install -q --disable-pip-version-check --no-deps --no-build-isolation -e .
+PYTHONWARNINGS=ignore .venv/bin/python -m pip install -q --disable-pip-version-check --no-deps --no-build-isolation -e .
 
 draws() { .venv/bin/python -c 'import sys; from wam_ros.sim.graphics import choose_backend; sys.exit(choose_backend() == "disabled")'; }
 draws || { apt_install libegl1 libgl1 libgl1-mesa-dri || apt_install libosmesa6; } || true

@@ -1,55 +1,175 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The command line ``wam``. Errors end here: one sentence and an exit code, never a traceback."""
+"""The command line ``wam``. Errors end here: one sentence and an exit code, never a traceback.
+
+Heavy imports wait in the commands that need them, so that ``wam node`` and ``wam list`` start at once.
+"""
 
 from __future__ import annotations
 
 import argparse
 import importlib
-import pkgutil
+import json
 import signal
 import sys
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping, Sequence
+from datetime import datetime
+from importlib.util import find_spec
+from pathlib import Path
+from typing import Any
 
-import wam_ros.nodes
+from wam_ros import __version__
+from wam_ros.bench import BENCHES
 from wam_ros.core.errors import ConfigError, WamError, mismatch
+from wam_ros.graph import PROGRAMS, RunOptions
 
 OK, FAILED, MISTAKE, INTERRUPTED = 0, 1, 2, 130
+Command = Callable[[argparse.Namespace], int]
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run one command.
 
     Returns:
-        0 success, 1 the task failed, 2 a mistake the user can correct, 130 interrupted.
+        0 success, 1 the task failed, 2 something the user can correct, 130 interrupted.
     """
-    options = _parser().parse_args(arguments)
+    options = parser().parse_args(arguments)
     try:
         return int(options.command(options))
     except KeyboardInterrupt:
+        print("wam: interrupted", file=sys.stderr)
         return INTERRUPTED
     except WamError as error:
         print(f"wam: {error}", file=sys.stderr)
         return MISTAKE
 
 
-def _parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(prog="wam", description="Put a World Action Model on a robot.")
-    commands = parser.add_subparsers(required=True, metavar="COMMAND")
-    node = commands.add_parser("node", help="run one node in this process, as ros2 run does")
-    node.add_argument("name", help="its module below wam_ros.nodes")
+def parser() -> argparse.ArgumentParser:
+    """Return the parser; each command sets ``command`` to its function."""
+    top = argparse.ArgumentParser(prog="wam", description="Put a World Action Model on a robot.")
+    top.add_argument("--version", action="version", version=f"wam_ros {__version__}")
+    commands = top.add_subparsers(required=True, metavar="COMMAND")
+
+    def add(name: str, command: Command, text: str, **keywords: Any) -> argparse.ArgumentParser:
+        sub = commands.add_parser(name, help=text, description=text, **keywords)
+        sub.set_defaults(command=command)
+        return sub
+
+    _add_run(add("run", _run, "run a task and write summary.json, report.html and video.mp4"))
+    bench = add("bench", _bench, "measure one part and print its figures")
+    bench.add_argument("name", help=f"one of {', '.join(BENCHES)}")
+    bench.add_argument("rest", nargs=argparse.REMAINDER, help="--json FILE, --help for what this bench takes")
+    add("list", _list, "show robots, tasks, policies, nodes and benches")
+    check = add("check", _check, "check a robot, task or policy, and what it names")
+    check.add_argument("kind", choices=["robot", "task", "policy"])
+    check.add_argument("name", help="name or path of a YAML file")
+    add("doctor", _doctor, "say what is missing on this computer, and the line that cures it")
+    node = add("node", _node, "run one node in this process, as ros2 run does")
+    node.add_argument("name", help="a module below wam_ros.nodes")
     node.add_argument("ros", nargs=argparse.REMAINDER, help="--ros-args ...")
-    node.set_defaults(command=_node)
-    return parser
+    return top
+
+
+def _add_run(run: argparse.ArgumentParser) -> None:
+    run.add_argument("task", help="name or YAML path")
+    run.add_argument("--robot", default="", help="name or YAML path (default: the task's)")
+    run.add_argument("--policy", default="", help="name or YAML path (default: the task's)")
+    run.add_argument("--episodes", type=int, default=1, help="attempts to make (default: 1)")
+    run.add_argument("--seed", type=int, default=0, help="of the first attempt (default: 0)")
+    run.add_argument("--pace", choices=["realtime", "lockstep"], default="realtime", help="of a simulated robot")
+    run.add_argument("--latency-ms", type=float, help="declared inference latency (default: 190 in lockstep)")
+    shown = run.add_mutually_exclusive_group()
+    shown.add_argument("--headless", action="store_true", help="open no page (the default)")
+    shown.add_argument("--view", action="store_true", help="show the run in the browser")
+    run.add_argument("--out", type=Path, help="new folder for the results (default: runs/TASK-TIME)")
+    run.add_argument("--set", action="append", default=[], metavar="KEY=VALUE", help="as in task.method=c2")
+
+
+def _run(options: argparse.Namespace) -> int:
+    from rich.console import Console
+
+    from wam_ros.run import play, prepare, show
+
+    folder = options.out or Path("runs") / f"{Path(options.task).stem}-{datetime.now():%Y%m%d-%H%M%S}"
+    wished = RunOptions(
+        task=options.task,
+        robot=options.robot,
+        policy=options.policy,
+        seed=options.seed,
+        pace=options.pace,
+        declared_latency_s=None if options.latency_ms is None else options.latency_ms / 1000,
+        view=options.view,
+    )
+    plan = prepare(wished, options.set, options.episodes, folder)
+    console = Console(highlight=False)
+    result = play(plan, options.episodes, folder, console)
+    show(result, console)
+    return result.exit_code
+
+
+def _bench(options: argparse.Namespace) -> int:
+    names = [name for name, module in BENCHES.items() if find_spec(module)]
+    sub = argparse.ArgumentParser(prog=f"wam bench {options.name}")
+    sub.add_argument("--json", type=Path, metavar="FILE", help="write the figures as flat key: number pairs")
+    if options.name not in names:
+        raise ConfigError(mismatch("bench", ", ".join(names), options.name, "choose one of them"))
+    module = importlib.import_module(BENCHES[options.name])
+    if hasattr(module, "add_arguments"):
+        module.add_arguments(sub)
+    given = sub.parse_args(options.rest)
+    figures = module.run(given)
+    _show_figures(options.name, figures)
+    if given.json:
+        _write(given.json, json.dumps(figures, indent=1) + "\n")
+    return OK
+
+
+def _show_figures(title: str, figures: Mapping[str, float | str]) -> None:
+    from rich.console import Console
+    from rich.table import Table
+
+    table = Table("key", "value", title=f"wam bench {title}", title_justify="left")
+    table.columns[1].justify = "right"
+    for key, value in figures.items():
+        table.add_row(key, value if isinstance(value, str) else f"{value:.5g}")
+    Console(highlight=False).print(table)
+
+
+def _list(_options: argparse.Namespace) -> int:
+    from wam_ros.checks import show_list
+
+    show_list({"nodes": _nodes(), "benches": [name for name, module in BENCHES.items() if find_spec(module)]})
+    return OK
+
+
+def _check(options: argparse.Namespace) -> int:
+    from wam_ros.checks import check
+
+    print("\n".join(check(options.kind, options.name)))
+    return OK
+
+
+def _doctor(_options: argparse.Namespace) -> int:
+    from wam_ros.doctor import examine, show
+
+    findings = examine()
+    show(findings)
+    return OK if all(finding.ok for finding in findings) else FAILED
 
 
 def _node(options: argparse.Namespace) -> int:
     # A process started in the background by a shell has SIGINT ignored; nodes are ended by it.
     signal.signal(signal.SIGINT, signal.default_int_handler)
-    names = sorted(module.name for module in pkgutil.iter_modules(wam_ros.nodes.__path__))
-    if options.name not in names:
-        raise ConfigError(mismatch("node", ", ".join(names), options.name, "choose one of them"))
-    return int(importlib.import_module(f"wam_ros.nodes.{options.name}").main() or 0)
+    if options.name not in _nodes():
+        raise ConfigError(mismatch("node", ", ".join(_nodes()), options.name, "choose one of them"))
+    return int(importlib.import_module(f"wam_ros.nodes.{options.name}").main() or OK)
 
 
-if __name__ == "__main__":
-    sys.exit(main())
+def _nodes() -> list[str]:
+    return [name for name in PROGRAMS if find_spec(f"wam_ros.nodes.{name}")]
+
+
+def _write(path: Path, text: str) -> None:
+    try:
+        path.write_text(text, encoding="utf-8")
+    except OSError as error:
+        raise ConfigError(f"{path}: cannot be written ({error.strerror}); choose another place") from error

@@ -22,7 +22,7 @@ ARGUMENTS = {
     "policy": ("", "name or YAML path; empty: the task's"),
     "seed": ("0", "of the first attempt"),
     "pace": ("realtime", "realtime or lockstep (simulated robots)"),
-    "latency_ms": ("190", "declared inference latency, used in lockstep"),
+    "latency_ms": ("", "declared inference latency; empty: 190 in lockstep, as fast as can be in realtime"),
     "view": ("false", "start the browser view"),
 }
 
@@ -44,13 +44,14 @@ def options_from(task: str, arguments: dict[str, str]) -> RunOptions:
     Raises:
         ConfigError: an argument is not what it should be.
     """
+    latency = arguments["latency_ms"]
     return RunOptions(
         task,
         arguments["robot"],
         arguments["policy"],
         seed=int(_number("seed", arguments["seed"])),
         pace=cast("Pace", arguments["pace"]),
-        declared_latency_s=_number("latency_ms", arguments["latency_ms"]) / 1000,
+        declared_latency_s=_number("latency_ms", latency) / 1000 if latency else None,
         view=arguments["view"].lower() == "true",
     )
 

@@ -28,6 +28,8 @@ from wam_ros.shared_memory import remove_abandoned, segments_of
 # What is sent to end a node, and how long it may take [s]; an inference that runs is waited for.
 ENDINGS = ((signal.SIGINT, 5.0), (signal.SIGTERM, 2.0), (signal.SIGKILL, 2.0))
 
+SAMPLE_S = 1.0
+
 
 class NodeEndedError(WamError):
     """A required node that has ended by itself.
@@ -88,6 +90,8 @@ class Runner:
         self._folder = folder / "nodes"
         self._environment = {**environment, RUNNER_PID: str(os.getpid()), "ROS_LOG_DIR": str(self._folder / "ros")}
         self._children: list[_Child] = []
+        self._sampled_s = 0.0
+        self.lost: NodeEndedError | None = None
 
     def __enter__(self) -> Runner:
         self._folder.mkdir(parents=True, exist_ok=True)
@@ -115,21 +119,22 @@ class Runner:
         return {child.spec.name: round(child.peak_kb / 1024, 1) for child in self._children}
 
     def check(self) -> None:
-        """Sample the memory of every node, and see that the required ones are alive.
+        """See that the required nodes are alive; cheap, to be called often.
 
         Raises:
             NodeEndedError: naming the first required node that is gone.
         """
         for child in self._children:
-            child.sample()
             code = child.process.poll()
             if code is not None and child.spec.required:
-                raise NodeEndedError(child.spec.name, code, child.log)
+                self.lost = NodeEndedError(child.spec.name, code, child.log)
+                raise self.lost
+        if monotonic() - self._sampled_s > SAMPLE_S:
+            self._sample()
 
     def stop(self) -> None:
         """End every node: ask, insist, kill. A further Ctrl-C goes on to the next step at once."""
-        for child in self._children:
-            child.sample()
+        self._sample()
         for number, patience_s in ENDINGS:
             with suppress(KeyboardInterrupt):
                 self._send(number)
@@ -151,6 +156,11 @@ class Runner:
                 start_new_session=True,
             )
         return _Child(spec, process, log)
+
+    def _sample(self) -> None:
+        self._sampled_s = monotonic()
+        for child in self._children:
+            child.sample()
 
     def _send(self, number: signal.Signals) -> None:
         for child in self._children:

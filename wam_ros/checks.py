@@ -1,0 +1,121 @@
+# SPDX-License-Identifier: Apache-2.0
+"""``wam check`` and ``wam list``: what the YAML files say, held against what they name."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+
+from wam_ros.core.errors import ConfigError, WamError, mismatch
+from wam_ros.core.policy import Policy, check_policy_fits
+from wam_ros.core.robot import Arm, Robot
+from wam_ros.core.task import Task
+from wam_ros.files.assets import Kind, find, load_policy, load_robot, load_task, names
+
+LOADERS: Mapping[Kind, Callable[[str], Robot | Task | Policy]] = {
+    "robots": load_robot,
+    "tasks": load_task,
+    "policies": load_policy,
+}
+
+
+def check(kind: str, name: str) -> list[str]:
+    """Return what is good about a robot, task or policy, one line each.
+
+    Raises:
+        WamError: what is not.
+    """
+    return {"robot": check_robot, "task": check_task, "policy": check_policy}[kind](name)
+
+
+def check_robot(name: str) -> list[str]:
+    """Check a robot's YAML, that its URDF has what it names, and that its limits lie within the URDF's."""
+    from wam_ros.kinematics.description import full_model
+
+    robot = load_robot(name)
+    model = full_model(robot)
+    lines = [f"{robot.name}: {robot.description}"]
+    for arm in robot.arms:
+        places = [model.joints[model.getJointId(joint)].idx_q for joint in arm.joints]
+        _check_within(robot, arm, model.lowerPositionLimit[places], model.upperPositionLimit[places])
+        lines.append(f"arm {arm.name}: {len(arm.joints)} joints and a gripper, limits within {robot.urdf}")
+    for camera in robot.cameras:
+        size = f"{camera.width}x{camera.height} at {camera.rate_hz:g} Hz"
+        lines.append(f"camera {camera.name}: {size}, {'with' if camera.depth else 'without'} depth, {camera.color}")
+    return [*lines, "good"]
+
+
+def check_task(name: str) -> list[str]:
+    """Check a task's YAML, that its defaults exist and fit, and that its scene can be built."""
+    task = load_task(name)
+    robot, policy = load_robot(task.default_robot), load_policy(task.default_policy)
+    check_policy_fits(policy, robot)
+    lines = [f"{task.name}: {task.description}", f"robot {robot.name} and policy {policy.name} fit"]
+    if task.scene:
+        from wam_ros.sim.tasks import make_scene
+
+        make_scene(robot, task)
+        lines.append(f"scene {task.scene} can be built for {robot.name}")
+    return [*lines, "good"]
+
+
+def check_policy(name: str) -> list[str]:
+    """Check a policy's YAML, that its backend is one and its checkpoint whole, and say which robots it fits."""
+    from wam_ros.policies.registry import create_backend
+
+    policy = load_policy(name)
+    create_backend(policy.backend)
+    lines = [f"{policy.name}: {policy.description}", f"backend {policy.backend} is installed"]
+    if policy.checkpoint:
+        lines.append(_check_checkpoint(policy.checkpoint))
+    return [*lines, f"fits {', '.join(_robots_for(policy)) or 'no robot here'}", "good"]
+
+
+def show_list(more: Mapping[str, Sequence[str]]) -> None:
+    """Print robots, tasks and policies with their descriptions, then what else there is."""
+    from rich.console import Console
+    from rich.table import Table
+
+    table = Table("kind", "name", "description", box=None, pad_edge=False)
+    for kind, load in LOADERS.items():
+        for name in names(kind):
+            table.add_row(kind, name, _description(load, name))
+    for what, found in more.items():
+        table.add_row(what, ", ".join(found), "")
+    Console(highlight=False).print(table)
+
+
+def _description(load: Callable[[str], Robot | Task | Policy], name: str) -> str:
+    try:
+        return load(name).description
+    except WamError as error:
+        return str(error)
+
+
+def _check_within(robot: Robot, arm: Arm, lower: Sequence[float], upper: Sequence[float]) -> None:
+    """Refuse targets beyond what the URDF says the joints can do."""
+    limits = arm.limits
+    for joint, low, high, least, most in zip(arm.joints, limits.lower_rad, limits.upper_rad, lower, upper, strict=True):
+        if low < least or high > most:
+            what = f"robot {robot.name}: arm {arm.name}: limits of {joint}"
+            raise ConfigError(
+                mismatch(what, f"within {least:g}..{most:g} ({robot.urdf})", f"{low:g}..{high:g}", "narrow them")
+            )
+
+
+def _check_checkpoint(checkpoint: str) -> str:
+    from wam_ros.files.card import read_card
+
+    card = read_card(find(checkpoint))
+    return f"checkpoint {checkpoint}: weights match their card ({card.weights_sha256[:12]})"
+
+
+def _robots_for(policy: Policy) -> list[str]:
+    return [name for name in names("robots") if _fits(policy, name)]
+
+
+def _fits(policy: Policy, robot: str) -> bool:
+    try:
+        check_policy_fits(policy, load_robot(robot))
+    except WamError:
+        return False
+    return True

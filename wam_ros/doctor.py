@@ -1,0 +1,176 @@
+# SPDX-License-Identifier: Apache-2.0
+"""``wam doctor``: what this computer lacks, and the line that cures it."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import subprocess
+import sys
+from collections.abc import Callable
+from dataclasses import dataclass
+from importlib.metadata import PackageNotFoundError, version
+from importlib.util import find_spec
+from pathlib import Path
+
+from wam_ros.core.errors import WamError
+from wam_ros.environment import DDS_PROFILE, additions
+from wam_ros.files.assets import find
+
+# Module to distribution and requirement list. A robot's computer needs no twin and no page.
+NEEDED = {
+    "numpy": "numpy",
+    "scipy": "scipy",
+    "yaml": "PyYAML",
+    "xacro": "xacro",
+    "pinocchio": "pin",
+    "ruckig": "ruckig",
+    "cv2": "opencv-python-headless",
+    "mujoco": "mujoco",
+    "matplotlib": "matplotlib",
+    "jinja2": "Jinja2",
+    "av": "av",
+    "rich": "rich",
+}
+OPTIONAL = {
+    "viser": ("viser", "the browser view"),
+    "torch": ("torch", "policies with weights"),
+    "safetensors": ("safetensors", "policies with weights"),
+}
+NODES = ("sim_robot", "policy", "motion", "safety")
+#: Five processes with a segment of 64 MB each, and room for one graph that was killed.
+SHARED_MEMORY_MB = 512
+PIP = f"{sys.executable} -m pip"
+
+
+@dataclass(frozen=True)
+class Finding:
+    """What was looked at, how it is, and the line that cures it where it is not good."""
+
+    what: str
+    ok: bool
+    detail: str
+    cure: str = ""
+
+
+def examine() -> list[Finding]:
+    """Look at everything a run needs; takes a few seconds."""
+    looks: list[Callable[[], list[Finding]]] = [
+        _python,
+        _ros,
+        _packages,
+        _torchvision,
+        _graphics,
+        _shared_memory,
+        _transport,
+        _domain,
+    ]
+    return [finding for look in looks for finding in look()]
+
+
+def show(findings: list[Finding]) -> None:
+    """Print the findings, and after them the cures as lines to copy."""
+    from rich.console import Console
+    from rich.table import Table
+
+    console = Console(highlight=False)
+    table = Table(box=None, show_header=False, pad_edge=False)
+    for finding in findings:
+        table.add_row("[green]good[/]" if finding.ok else "[bold red]missing[/]", finding.what, finding.detail)
+    console.print(table)
+    for finding in findings:
+        if not finding.ok:
+            console.print(f"{finding.what}: {finding.cure}", soft_wrap=True, markup=False)
+
+
+def _python() -> list[Finding]:
+    shown = ".".join(map(str, sys.version_info[:3]))
+    return [Finding("Python", sys.version_info >= (3, 10), shown, "install Python 3.10 or later")]
+
+
+def _ros() -> list[Finding]:
+    if find_spec("rclpy") is None:
+        cure = f"source /opt/ros/DISTRO/setup.bash, or {PIP} install -c requirements/constraints.txt -r requirements/ros.txt"
+        return [Finding("ROS 2", False, "no module rclpy", cure)]
+    distribution = os.environ.get("ROS_DISTRO") or f"wheels, rclpy {_version('ros-rclpy') or _version('rclpy')}"
+    lacking = [
+        name for name in ("sensor_msgs", "trajectory_msgs", "diagnostic_msgs", "std_srvs") if not find_spec(name)
+    ]
+    cure = f"rosdep install --from-paths . --ignore-src, or {PIP} install -r requirements/ros.txt"
+    return [Finding("ROS 2", not lacking, ", ".join(lacking) or distribution, cure)]
+
+
+def _packages() -> list[Finding]:
+    found = []
+    for module, distribution in NEEDED.items():
+        there = find_spec(module) is not None
+        cure = f"{PIP} install -c requirements/constraints.txt -r requirements/runtime.txt"
+        found.append(
+            Finding(distribution, there, _version(distribution) or ("there" if there else "not installed"), cure)
+        )
+    for module, (distribution, purpose) in OPTIONAL.items():
+        there = find_spec(module) is not None
+        found.append(
+            Finding(distribution, True, _version(distribution) if there else f"not installed; {purpose} need it")
+        )
+    return found
+
+
+def _torchvision() -> list[Finding]:
+    """A torchvision built for another torch breaks the import of transformers and diffusers."""
+    if find_spec("torchvision") is None:
+        return []
+    tried = subprocess.run([sys.executable, "-c", "import torchvision"], capture_output=True, text=True, check=False)
+    words = (tried.stderr.strip().splitlines() or ["imports"])[-1]
+    return [
+        Finding("torchvision", tried.returncode == 0, words, f"{PIP} uninstall torchvision (nothing here needs it)")
+    ]
+
+
+def _graphics() -> list[Finding]:
+    from wam_ros.sim.graphics import REMEDY, choose_backend
+
+    chosen = choose_backend()
+    return [Finding("OpenGL without a display", chosen != "disabled", f"MUJOCO_GL={chosen}", REMEDY)]
+
+
+def _shared_memory() -> list[Finding]:
+    folder = Path("/dev/shm")
+    if not folder.is_dir():
+        return []
+    free_mb = shutil.disk_usage(folder).free // 2**20
+    cure = "sudo mount -o remount,size=1g /dev/shm (in a container: docker run --shm-size=1g)"
+    return [Finding("shared memory", free_mb >= SHARED_MEMORY_MB, f"{free_mb} MB free in {folder}", cure)]
+
+
+def _transport() -> list[Finding]:
+    """A profile that cannot be read is passed over in silence, and camera frames get lost."""
+    environment = os.environ | additions(os.environ, simulated=True)
+    findings = []
+    for variable in DDS_PROFILE:
+        path = environment[variable]
+        findings.append(
+            Finding(variable, Path(path).is_file(), path, f"export {variable}={find('config/fastdds.xml')}")
+        )
+    return findings
+
+
+def _domain() -> list[Finding]:
+    if find_spec("rclpy") is None:
+        return []
+    from wam_ros.ros.presence import domain_id, nodes_alive
+
+    os.environ.update(additions(os.environ, simulated=True))
+    try:
+        alive = nodes_alive(NODES)
+        cure = f"end the graph of {', '.join(alive)}, or choose another domain with ROS_DOMAIN_ID"
+        return [Finding(f"ROS domain {domain_id()}", not alive, ", ".join(alive) or "nobody of ours is there", cure)]
+    except WamError as error:
+        return [Finding("ROS domain", False, str(error), "export ROS_DOMAIN_ID=0")]
+
+
+def _version(distribution: str) -> str:
+    try:
+        return version(distribution)
+    except PackageNotFoundError:
+        return ""

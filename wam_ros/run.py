@@ -1,0 +1,123 @@
+# SPDX-License-Identifier: Apache-2.0
+"""``wam run``: start the graph, let the operator make the attempts, and write down how it went."""
+
+from __future__ import annotations
+
+import os
+import signal
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from importlib.util import find_spec
+from pathlib import Path
+from types import FrameType
+from typing import TYPE_CHECKING, Any
+
+from rich.console import Console
+
+from wam_ros.core.errors import ConfigError, MissingDependencyError, mismatch
+from wam_ros.environment import additions
+from wam_ros.graph import Plan, RunOptions, make_plan
+from wam_ros.overrides import apply, node_parameters, parse
+from wam_ros.runner import NodeEndedError, Runner
+
+if TYPE_CHECKING:
+    from wam_ros.report.summary import Run
+
+
+@dataclass(frozen=True)
+class Result:
+    """How a run ended.
+
+    Attributes:
+        lost: the required node that ended by itself, if one did.
+    """
+
+    run: Run
+    folder: Path
+    lost: NodeEndedError | None
+    interrupted: bool
+
+    @property
+    def exit_code(self) -> int:
+        """0 every attempt succeeded, 1 the task or a node failed, 2 something the user can correct, 130 interrupted."""
+        if self.interrupted:
+            return 130
+        if self.run.complete:
+            return 0 if self.run.successes == len(self.run.attempts) else 1
+        return 1 if self.lost and self.lost.exit_code != 2 else 2
+
+
+class Interrupts:
+    """While open, SIGINT and SIGTERM both raise KeyboardInterrupt, and are remembered."""
+
+    def __init__(self) -> None:
+        self.seen = False
+        self._before: dict[signal.Signals, Any] = {}
+
+    def __enter__(self) -> Interrupts:
+        for number in (signal.SIGINT, signal.SIGTERM):
+            # A shell lets its background jobs ignore Ctrl-C; that stays so.
+            if signal.getsignal(number) is not signal.SIG_IGN:
+                self._before[number] = signal.signal(number, self._on_signal)
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        for number, handler in self._before.items():
+            signal.signal(number, handler)
+
+    def _on_signal(self, _number: int, _frame: FrameType | None) -> None:
+        self.seen = True
+        raise KeyboardInterrupt
+
+
+def prepare(options: RunOptions, assignments: Sequence[str], episodes: int, folder: Path) -> Plan:
+    """Return the plan of a run, or say what is wrong before anything is started.
+
+    Raises:
+        ConfigError, MissingDependencyError: one sentence.
+    """
+    if episodes < 1:
+        raise ConfigError(mismatch("episodes", "1 or more", episodes, "give a positive number"))
+    if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
+        raise ConfigError(f"--out {folder}: expected a new or empty folder, got one that holds files; choose another")
+    given = [parse(text) for text in assignments]
+    plan = make_plan(replace(options, params=node_parameters(given)))
+    plan = make_plan(apply(plan, given, folder / "config"))
+    if find_spec("rclpy") is None:
+        raise MissingDependencyError("ROS 2 is not installed (no module rclpy); source your ROS, or run make demo")
+    return plan
+
+
+def play(plan: Plan, episodes: int, folder: Path, console: Console) -> Result:
+    """Run the attempts of a plan; whatever happens, the graph has ended when this returns.
+
+    Raises:
+        ConfigError: the ROS domain is in use.
+    """
+    os.environ.update(additions(os.environ, simulated=plan.robot.simulated))
+    from wam_ros.nodes.operator import run_attempts
+    from wam_ros.report.folder import write_run
+    from wam_ros.report.progress import Progress
+    from wam_ros.ros.presence import require_free_domain
+
+    with Interrupts() as interrupts:
+        require_free_domain([spec.name for spec in plan.specs])
+        folder.mkdir(parents=True, exist_ok=True)
+        with Runner(plan.specs, folder, os.environ) as runner, Progress(console) as progress:
+            parts = plan.robot, plan.task, plan.policy, plan.options
+            run = run_attempts(*parts, folder, progress, episodes=episodes, check=runner.check)
+        run.memory_mb.update(runner.peak_memory_mb)
+        write_run(folder, run, plan.robot, plan.policy)
+    return Result(run, folder, runner.lost, interrupts.seen)
+
+
+def show(result: Result, console: Console) -> None:
+    """Print what a run came to."""
+    run, good = result.run, result.exit_code == 0
+    memory = ", ".join(f"{name} {megabytes:.0f}" for name, megabytes in run.memory_mb.items())
+    console.print(f"peak memory [MB]: {memory}", style="dim", soft_wrap=True)
+    if run.error:
+        console.print(f"wam: {run.error}", style="bold red", soft_wrap=True, markup=False)
+    verdict = f"{run.setup.task}: {run.successes} of {run.setup.episodes} attempts succeeded"
+    console.print(verdict, style="bold green" if good else "bold red")
+    console.print(f"report: {result.folder / 'report.html'}", soft_wrap=True)
