@@ -46,11 +46,19 @@ def resize(image: ByteImage, height: int, width: int, method: ResizeMethod, out:
     if image.shape == out.shape:
         out[:] = image
     elif method == "bilinear_antialias":
-        picture = Image.fromarray(image).resize((width, height), Image.Resampling.BILINEAR)
-        out[:] = np.asarray(picture)
+        out[:] = np.asarray(_antialiased(image, height, width))
     else:
         cv2.resize(image, (width, height), dst=out, interpolation=_OPENCV[method])
     return out
+
+
+def _antialiased(image: ByteImage, height: int, width: int) -> Image.Image:
+    picture = Image.fromarray(image)
+    if picture.width != width:
+        picture = picture.resize((width, picture.height), Image.Resampling.BILINEAR)
+    if picture.height != height:
+        picture = picture.resize((width, height), Image.Resampling.BILINEAR)
+    return picture
 
 
 def _check(image: ByteImage, expected: tuple[int | str, ...]) -> None:
