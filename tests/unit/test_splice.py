@@ -280,6 +280,34 @@ def test_a_start_position_of_another_size_is_refused() -> None:
         make_splicer().start(np.zeros(3), 0)
 
 
+# -- where the robot may be ----------------------------------------------------------------------
+
+
+def left_of(limit: float) -> dict[str, object]:
+    """A room that the first joint leaves at a limit."""
+    return {"free": lambda positions: positions[:, 0] < limit}
+
+
+def test_a_chunk_is_followed_as_far_as_the_robot_may_go_and_ends_there_at_rest() -> None:
+    ramp = np.where(GRIPPERS, 1.0, HOME + np.linspace(0.01, 0.6, 32)[:, None] * np.eye(len(NAMES))[0])
+    splicer = make_splicer(**left_of(0.3))
+    assert splicer.offer(make_chunk(0, ramp), 0) is Outcome.ACCEPTED
+    path = played(splicer, 0, 5 * SECOND)[:, 0]
+    assert 0.27 < path[-1] == path[-2]
+    assert path.max() < 0.3
+
+
+def test_a_chunk_that_leaves_at_once_is_refused_and_one_that_comes_back_in_is_not() -> None:
+    splicer = make_splicer(**left_of(-0.1))  # the robot starts outside
+    out, back = (np.where(GRIPPERS, 1.0, HOME + x * np.linspace(0, 1, 32)[:, None]) for x in (0.3, -0.3))
+    assert splicer.offer(make_chunk(0, out), 0) is Outcome.OUTSIDE
+    assert splicer.statistics.refused == {Outcome.OUTSIDE: 1}
+    assert splicer.offer(make_chunk(MS, back), MS) is Outcome.ACCEPTED
+    inside = splicer.at_rest_ns
+    again = np.where(GRIPPERS, 1.0, splicer.sample(inside).position + np.linspace(0.25, 0.5, 32)[:, None])
+    assert splicer.offer(make_chunk(inside, again), inside) is Outcome.OUTSIDE
+
+
 # -- approach, stop ------------------------------------------------------------------------------
 
 

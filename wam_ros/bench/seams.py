@@ -36,12 +36,12 @@ from wam_ros.core.schedule import Schedule, schedule
 from wam_ros.core.seams import idle_share, jerk_rms, lag_s, violations
 from wam_ros.core.task import Method
 from wam_ros.core.types import NS_PER_S, Chunk, FloatArray
-from wam_ros.files.assets import load_robot
+from wam_ros.files.assets import load_robot, load_task
 from wam_ros.motion.splicer import Outcome, Splicer
 
 METHODS: tuple[Method, ...] = get_args(Method)
 LATENCIES_MS = (0, 190, 350, 800)
-ROBOT = "sim_r1_lite"
+TASK = "towel_fold"
 DURATION_S = 40.0
 STEP_S = 0.005
 STRIDE_ROWS = 16
@@ -121,7 +121,7 @@ def run(options: Namespace | None = None) -> dict[str, float | str]:
     ``jerk_rms__demo`` is the floor; ``jerk_of_naive__L`` and ``jerk_of_best_peer__L`` are the default's jerk
     over that of ``naive`` and of the smoothest peer, whatever its lag.
     """
-    robot = load_robot(ROBOT)
+    robot = load_robot(load_task(TASK).default_robot)
     arms = ~np.array(robot.gripper_mask)
     limits = Limits(*(bound[arms] for bound in (*robot.bounds(), *robot.motion_limits())))
     figures: dict[str, float | str] = {"jerk_rms__demo": _demonstrated(robot)}

@@ -30,6 +30,7 @@ class Outcome(enum.Enum):
     NOT_FINITE = "not_finite"
     NOT_AT_REST = "not_at_rest"  # captured in motion, by a method that waits
     TOO_FAR = "too_far"  # begins far from where the robot is; approach it slowly first
+    OUTSIDE = "outside"  # would take a tool out of the workspace before anything is executed
     TOO_FAST = "too_fast"  # beyond the limits even at the slowest pace
     NOT_RUNNING = "not_running"  # before start, or after stop
 

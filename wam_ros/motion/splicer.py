@@ -20,6 +20,7 @@ from wam_ros.core.spline import Spline, State
 from wam_ros.core.task import Method
 from wam_ros.core.types import NS_PER_S, Chunk, FloatArray, Trajectory, frozen
 from wam_ros.motion.planner import Planner, Tuning
+from wam_ros.motion.space import Free, Space
 
 __all__ = ["Outcome", "Setpoint", "Splicer", "Statistics", "Tuning"]
 
@@ -80,6 +81,7 @@ class Splicer:
         tick_ns: distance of the points of ``committed``.
         tuning: how chunks are joined.
         gripper_latency_s: (G,) time from command to motion of each gripper.
+        free: (N, J) positions to (N,) whether the robot may be there; chunks are followed as far as it may.
     """
 
     def __init__(
@@ -93,6 +95,7 @@ class Splicer:
         tick_ns: int = 10_000_000,
         tuning: Tuning | None = None,
         gripper_latency_s: Sequence[float] | None = None,
+        free: Free | None = None,
     ) -> None:
         self.names = tuple(names)
         self.method = method
@@ -103,7 +106,7 @@ class Splicer:
         self._grips, self._arms = np.flatnonzero(grips), np.flatnonzero(~grips)
         arms = Limits(*(np.asarray(x)[self._arms] for x in (*bounds, *limits)))
         latency_s = gripper_latency_s or [0.0] * len(self._grips)
-        self._planner = Planner(arms, tune)
+        self._planner, self._space = Planner(arms, tune), Space(free, self._arms)
         self._grippers = Grippers(np.asarray(limits[0])[self._grips].tolist(), latency_s, tune.hysteresis)
         self._admission = Admission(names, tune.least_rows)
         self._running = False
@@ -112,7 +115,9 @@ class Splicer:
         self._forget()
 
     @classmethod
-    def for_robot(cls, robot: Robot, *, method: Method = "governed", tuning: Tuning | None = None) -> Splicer:
+    def for_robot(
+        cls, robot: Robot, *, method: Method = "governed", tuning: Tuning | None = None, free: Free | None = None
+    ) -> Splicer:
         """Return the splicer of a robot's joints, limits and command rate."""
         return cls(
             robot.joint_names,
@@ -123,6 +128,7 @@ class Splicer:
             tick_ns=round(NS_PER_S / robot.command_rate_hz),
             tuning=tuning,
             gripper_latency_s=[arm.gripper.latency_s for arm in robot.arms],
+            free=free,
         )
 
     def start(self, position: FloatArray, now_ns: int) -> None:
@@ -202,11 +208,17 @@ class Splicer:
         here = self._evaluate(np.array([now_ns]))[0][0]
         if not self._method.waits and self._distance(chunk, here, now_ns) > self.tuning.far_rad:
             return Outcome.TOO_FAR
-        follow = self._method.follow(chunk, here, now_ns)
+        follow = self._space.cut(self._method.follow(chunk, here, now_ns), here, now_ns, self.tuning.least_rows)
+        if follow is None:
+            return Outcome.OUTSIDE
         since_s = (now_ns - follow.times_ns[0]) / NS_PER_S
-        plan = self._planner.follow(state, follow.offsets_ns, follow.positions[:, self._arms], since_s, self._gap_s(now_ns))
+        plan = self._planner.follow(
+            state, follow.offsets_ns, follow.positions[:, self._arms], since_s, self._gap_s(now_ns)
+        )
         if plan is None:
             return Outcome.TOO_FAST
+        if not self._space.holds(plan.motion, here):
+            return Outcome.OUTSIDE
         times_s = plan.slower * (np.array(follow.times_ns) - now_ns) / NS_PER_S
         openings = self._grippers.follow(here[self._grips], times_s, follow.positions[:, self._grips])
         self._commit(plan.motion, openings, now_ns)
