@@ -146,8 +146,9 @@ class Operator(Node):
             self.arming.let_go()
             raise
         wall_s, stop_cause = monotonic() - begun_s, self._witness.cause
-        self._referee.play(False)
+        self._witness.recording = None
         self.arming.disarm()
+        self._referee.play(False)
         return course.attempt(ending, wall_s, stop_cause, self._last_figures())
 
     def _watch(self, course: Course, begun_s: float) -> Ending:
@@ -182,7 +183,7 @@ class Operator(Node):
             self._patience.arm_s,
             lambda: "a node stopped reporting on diagnostics; look at the nodes' logs",
         )
-        return self._witness.end()
+        return self._witness.figures()
 
     def _now_ns(self) -> int:
         return int(self.get_clock().now().nanoseconds)

@@ -62,7 +62,7 @@ def joint_plots(recording: Recording, arms: Mapping[str, Sequence[str]], end_s: 
             for row, joint in enumerate(joints):
                 _joint(grid[row][column], recording, joint, is_gripper=joint == joints[-1])
             grid[len(joints) - 1][column].set_xlabel("s")
-            grid[0][column].set_xlim(0, end_s)
+            grid[0][column].set_xlim(0, max(end_s, 0.1))
         return _svg(figure, "joints", f"Commanded and measured positions of {len(recording.joint_names)} joints")
 
 

@@ -127,9 +127,8 @@ class Witness:
         self.recording = recording
         self._before = self._numbers()
 
-    def end(self) -> dict[str, float]:
-        """Record no more; return the nodes' figures, counters since :meth:`begin`."""
-        self.recording = None
+    def figures(self) -> dict[str, float]:
+        """Return the nodes' figures, counters since :meth:`begin`."""
         return {key: value - self._counted_before(key) for key, value in self._numbers().items()}
 
     def _numbers(self) -> dict[str, float]:

@@ -88,8 +88,14 @@ class Arming:
             self._await_live(name)
 
     def disarm(self) -> None:
-        """Take the consent back."""
+        """Take the consent back, and wait until the arms rest; time must run for that."""
         self._waiter.call(self._arm, SetBool.Request(data=False))
+        self._on_wait("the arms to rest")
+        self._waiter.until(
+            lambda: self._seen.report("motion").values.get("phase") == "silent",
+            self._patience.arm_s,
+            lambda: f"the arms never came to rest; motion says {self._seen.report('motion').message}; look at its log",
+        )
 
     def let_go(self) -> None:
         """Take the consent back without waiting for an answer: whoever asks will not be there to hear it."""

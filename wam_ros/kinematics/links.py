@@ -1,0 +1,51 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Where every link of the URDF is, fingers included: for those who draw the robot."""
+
+from __future__ import annotations
+
+import numpy as np
+import pinocchio as pin
+
+from wam_ros.core.robot import Robot
+from wam_ros.core.types import FloatArray
+from wam_ros.kinematics.description import full_model, locked_position, set_joints
+
+
+class Links:
+    """Poses of all links relative to their parents.
+
+    Not for use by two threads at once: it owns scratch data.
+
+    Attributes:
+        names: (L,) pairs of parent and child link.
+    """
+
+    def __init__(self, robot: Robot) -> None:
+        self._robot = robot
+        self._model = full_model(robot)
+        self._data = self._model.createData()
+        self._q = locked_position(robot, self._model)
+        bodies = [i for i, frame in enumerate(self._model.frames) if frame.type == pin.FrameType.BODY]
+        pairs = [(self._parent(child), child) for child in bodies]
+        self._pairs = [(parent, child) for parent, child in pairs if parent is not None]
+        frames = self._model.frames
+        self.names = tuple((frames[parent].name, frames[child].name) for parent, child in self._pairs)
+
+    def poses(self, position: FloatArray) -> FloatArray:
+        """(L, 4, 4) ``T_parent_child`` for (J,) positions in robot order."""
+        values = dict(zip(self._robot.joint_names, position, strict=True))
+        for arm in self._robot.arms:
+            opening = values.pop(arm.gripper.joint)
+            values |= {finger: opening * opened for finger, opened in arm.gripper.fingers.items()}
+        set_joints(self._model, self._q, values)
+        pin.framesForwardKinematics(self._model, self._data, self._q)
+        placed = self._data.oMf
+        poses: FloatArray = np.array([placed[a].actInv(placed[b]).homogeneous for a, b in self._pairs])
+        return poses
+
+    def _parent(self, frame: int) -> int | None:
+        """The link that a link hangs on; None for the root."""
+        above = self._model.frames[frame].parentFrame
+        while above != 0 and self._model.frames[above].type != pin.FrameType.BODY:
+            above = self._model.frames[above].parentFrame
+        return above if above != 0 else None

@@ -1,0 +1,143 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The viewer: what a run looks like, in a browser (``--view``) and for rviz (``rviz/wam.rviz``).
+
+It takes no part in the run. It may ask for a stop, like anybody; losing it or its page changes nothing.
+"""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from rclpy.node import Node
+from std_msgs.msg import String
+from std_srvs.srv import Trigger
+from visualization_msgs.msg import MarkerArray
+
+from wam_ros.core.types import FloatArray, Trajectory
+from wam_ros.files.assets import load_robot, load_task
+from wam_ros.kinematics.description import urdf_text
+from wam_ros.kinematics.forward import Kinematics
+from wam_ros.kinematics.path import tool_paths
+from wam_ros.ros.listen import SideListener
+from wam_ros.ros.main import run_node
+from wam_ros.ros.markers import box_marker, committed_markers, state_marker
+from wam_ros.ros.params import declare, parameter
+from wam_ros.ros.qos import LATCHED
+from wam_ros.ros.tf import LinkBroadcaster
+from wam_ros.ros.timebase import steady_clock
+from wam_ros.view.slots import Slots
+
+#: What the page writes: node, key, label, unit.
+FIGURES = (
+    ("policy", "sets_per_s", "observations", "/s"),
+    ("policy", "latency_ms_p50", "inference p50", "ms"),
+    ("policy", "skew_ms_p99", "camera skew p99", "ms"),
+    ("policy", "dropped", "dropped", ""),
+    ("motion", "phase", "motion", ""),
+)
+
+
+@dataclass(frozen=True, kw_only=True)
+class ViewerParams:
+    """Parameters of the viewer."""
+
+    robot: str = parameter(description="name or YAML path of the robot")
+    task: str = parameter(description="name or YAML path of the task, whose workspace is drawn")
+    port: int = parameter(8080, description="of the page, on this computer only; 0: no page", lower=0, upper=65535)
+    rate_hz: float = parameter(10.0, description="pace of what is shown", unit="Hz", lower=1.0, upper=60.0)
+
+
+class ViewerNode(Node):
+    """Shows the newest of everything at its own pace."""
+
+    def __init__(self, **node_args: Any) -> None:
+        super().__init__("viewer", **node_args)
+        params = declare(self, ViewerParams)
+        self._robot, task = load_robot(params.robot), load_task(params.task)
+        self._kinematics = Kinematics(self._robot)
+        self._slots = Slots()
+        self._figures: dict[str, str] = {}
+        self._inferences = ""
+        self._links = LinkBroadcaster(self, self._robot)
+        self._markers = self.create_publisher(MarkerArray, "markers", LATCHED)
+        self.create_publisher(String, "robot_description", LATCHED).publish(String(data=urdf_text(self._robot)))
+        workspace = self.create_publisher(MarkerArray, "markers/workspace", LATCHED)
+        workspace.publish(MarkerArray(markers=[box_marker(task.workspace, self._robot.base_frame, self._now_ns())]))
+        self._stop = self.create_client(Trigger, "safety_stop")
+        self._wish = self.create_guard_condition(self._on_stop)
+        self._page = self._open_page(params.port) if params.port else None
+        SideListener(self, self._robot, self._slots)
+        self.create_timer(1.0 / params.rate_hz, self._on_show, clock=steady_clock())
+
+    def destroy_node(self) -> None:
+        """Close the page, then end."""
+        if self._page is not None:
+            self._page.close()
+        super().destroy_node()
+
+    def _open_page(self, port: int) -> Any:
+        from wam_ros.view.page import Page  # rviz alone needs no browser library
+
+        page = Page(self._robot, port, self._wish.trigger)
+        self.get_logger().info(f"look at {page.url}")
+        return page
+
+    def _on_stop(self) -> None:
+        """The page's button: ask safety, on the executor's thread."""
+        self.get_logger().warning("stop pressed on the page")
+        self._stop.call_async(Trigger.Request())
+
+    def _on_show(self) -> None:
+        news = self._slots.take()
+        if news.joints is not None:
+            self._show_joints(*news.joints)
+        if news.committed is not None:
+            self._show_committed(news.committed)
+        if news.safety is not None:
+            self._show_safety(*news.safety)
+        if self._page is not None:
+            if news.pictures:
+                self._page.show_pictures(news.pictures)
+            self._show_figures(news.statuses)
+
+    def _show_joints(self, stamp_ns: int, position: FloatArray) -> None:
+        self._links.publish(position, stamp_ns)
+        if self._page is not None:
+            self._page.show_joints(position)
+
+    def _show_committed(self, trajectory: Trajectory) -> None:
+        if trajectory.names != self._robot.joint_names or not trajectory.times_ns:
+            return
+        paths = tool_paths(self._kinematics, trajectory)
+        self._markers.publish(committed_markers(paths, self._robot.base_frame, self._now_ns()))
+        if self._page is not None:
+            self._page.show_paths(paths)
+
+    def _show_safety(self, state: str, cause: str) -> None:
+        marker = state_marker(state, cause, self._robot.base_frame, self._now_ns())
+        self._markers.publish(MarkerArray(markers=[marker]))
+        if self._page is not None:
+            self._page.show_state(state, cause)
+
+    def _show_figures(self, statuses: Mapping[str, Mapping[str, str]]) -> None:
+        before = dict(self._figures)
+        for node, key, label, unit in FIGURES:
+            if key in statuses.get(node, {}):
+                self._figures[label] = f"{statuses[node][key]} {unit}"
+        if self._figures != before:
+            self._page.show_figures(self._figures)
+        policy = statuses.get("policy", {})
+        if "latency_ms" in policy and policy.get("inferences") != self._inferences:
+            self._inferences = policy.get("inferences", "")
+            self._page.add_latency(self._now_ns() / 1e9, float(policy["latency_ms"]))
+
+    def _now_ns(self) -> int:
+        return int(self.get_clock().now().nanoseconds)
+
+
+def main() -> None:
+    """Run the node."""
+    sys.exit(run_node(ViewerNode))

@@ -1,0 +1,71 @@
+# SPDX-License-Identifier: Apache-2.0
+"""All links of the robot on ``/tf``, where the message package for it is installed.
+
+Nothing in this package reads ``/tf``: kinematics come from the URDF. It serves rviz.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+from geometry_msgs.msg import TransformStamped
+from rclpy.node import Node
+from scipy.spatial.transform import Rotation
+
+from wam_ros.core.robot import Robot
+from wam_ros.core.types import FloatArray
+from wam_ros.kinematics.links import Links
+from wam_ros.ros.convert import ns_to_stamp
+from wam_ros.ros.qos import EVENT
+
+
+class LinkBroadcaster:
+    """Publishes every link relative to its parent.
+
+    Args:
+        node: that publishes.
+        robot: whose URDF is used.
+
+    Attributes:
+        available: False without ``tf2_msgs``; :meth:`publish` then does nothing, and the node's log says so once.
+    """
+
+    def __init__(self, node: Node, robot: Robot) -> None:
+        message = transform_message()
+        self.available = message is not None
+        if message is None:
+            node.get_logger().info("tf2_msgs is not installed: no /tf; a full ROS installation has it")
+            return
+        self._message = message
+        self._links = Links(robot)
+        self._publisher = node.create_publisher(message, "/tf", EVENT)
+
+    def publish(self, position: FloatArray, stamp_ns: int) -> None:
+        """Publish all links at (J,) positions in robot order."""
+        if self.available:
+            self._publisher.publish(self._message(transforms=transforms(self._links, position, stamp_ns)))
+
+
+def transform_message() -> Any:
+    """Return the class of tf's message, None where it is not installed."""
+    try:
+        from tf2_msgs.msg import TFMessage
+    except ImportError:
+        return None
+    return TFMessage
+
+
+def transforms(links: Links, position: FloatArray, stamp_ns: int) -> list[TransformStamped]:
+    """Return each link relative to its parent."""
+    poses = links.poses(position)
+    turns = Rotation.from_matrix(poses[:, :3, :3]).as_quat()
+    found = []
+    for (parent, child), pose, turn in zip(links.names, poses, turns, strict=True):
+        stamped = TransformStamped(child_frame_id=child)
+        stamped.header.frame_id = parent
+        stamped.header.stamp = ns_to_stamp(stamp_ns)
+        move, rotation = stamped.transform.translation, stamped.transform.rotation
+        move.x, move.y, move.z = pose[:3, 3].tolist()
+        rotation.x, rotation.y, rotation.z, rotation.w = turn.tolist()
+        found.append(stamped)
+    return found
