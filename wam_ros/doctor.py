@@ -32,6 +32,8 @@ NEEDED = {
     "av": "av",
     "rich": "rich",
 }
+# The wheels of OpenCV 5 lack what calibration needs.
+PINNED = {"opencv-python-headless": "opencv-python-headless<5"}
 OPTIONAL = {
     "viser": ("viser", "the browser view"),
     "torch": ("torch", "policies with weights"),
@@ -41,6 +43,7 @@ NODES = ("sim_robot", "policy", "motion", "safety")
 #: Five processes with a segment of 64 MB each, and room for one graph that was killed.
 SHARED_MEMORY_MB = 512
 PIP = f"{sys.executable} -m pip"
+WHEELS = f"in the source folder: {PIP} install -c requirements/constraints.txt -r requirements/ros.txt"
 
 
 @dataclass(frozen=True)
@@ -90,14 +93,13 @@ def _python() -> list[Finding]:
 
 def _ros() -> list[Finding]:
     if find_spec("rclpy") is None:
-        cure = f"source /opt/ros/DISTRO/setup.bash, or {PIP} install -c requirements/constraints.txt -r requirements/ros.txt"
-        return [Finding("ROS 2", False, "no module rclpy", cure)]
+        return [Finding("ROS 2", False, "no module rclpy", f"source /opt/ros/DISTRO/setup.bash, or {WHEELS}")]
     distribution = os.environ.get("ROS_DISTRO") or f"wheels, rclpy {_version('ros-rclpy') or _version('rclpy')}"
     lacking = [
         name for name in ("sensor_msgs", "trajectory_msgs", "diagnostic_msgs", "std_srvs") if not find_spec(name)
     ]
-    cure = f"rosdep install --from-paths . --ignore-src, or {PIP} install -r requirements/ros.txt"
-    return [Finding("ROS 2", not lacking, ", ".join(lacking) or distribution, cure)]
+    shown = f"no {', '.join(lacking)}" if lacking else distribution
+    return [Finding("ROS 2", not lacking, shown, f"rosdep install --from-paths . --ignore-src, or {WHEELS}")]
 
 
 def _packages() -> list[Finding]:
