@@ -23,7 +23,7 @@ from wam_ros.ros.timebase import reader, steady_clock
 TICK_NS = 10_000_000
 # Lockstep time begins here; 0 is what an unset stamp says.
 START_NS = 10 * NS_PER_S
-# A realtime twin that falls behind makes up for this much at once; more would be a jump for the graph.
+# A realtime twin that falls behind makes up for this much at once; the rest is lost, and its time runs slower.
 CATCH_UP_STEPS = 4
 # While time stands still its last words are repeated, for listeners that come late.
 REPEAT_S = 0.1
@@ -36,7 +36,7 @@ class Pace(Protocol):
 
     Attributes:
         now_ns: time of the last step, as stamps say it.
-        overruns: steps of physics that were left out because the machine was too slow.
+        overruns: steps by which time stays behind the wall clock because the machine was too slow.
     """
 
     now_ns: int
@@ -56,7 +56,7 @@ class Pace(Protocol):
 
 
 class Realtime:
-    """Steps by the steady clock, on the numbers the wall clock had at the start; time never rests.
+    """Steps by the steady clock, on the numbers the wall clock had at the start; time never rests or leaps.
 
     Args:
         node: owner of the timer.
@@ -87,12 +87,13 @@ class Realtime:
 
     def _on_timer(self) -> None:
         due = (self._due_ns() - self.now_ns) // self._step_ns
-        left_out = max(0, due - CATCH_UP_STEPS)
-        self.overruns += left_out
-        self.now_ns += left_out * self._step_ns
-        for _ in range(due - left_out):
+        late = max(0, due - CATCH_UP_STEPS)
+        self.overruns += late
+        # A machine too slow makes time slower: a leap would look like cameras that miss frames and arms that stall.
+        self._origin_ns -= late * self._step_ns
+        for _ in range(due - late):
             self.now_ns += self._step_ns
-            # Data before their time: after a jump nobody may find the sensors older than they are.
+            # Data before their time: nobody may find the sensors older than they are.
             self._step(self.now_ns)
             self._tell_time(self.now_ns)
 
