@@ -46,7 +46,7 @@ def decode_depth(data: bytes | memoryview) -> DepthImage:
 
 def millimetres_to_metres(depth_mm: NDArray[np.uint16]) -> DepthImage:
     """Return float32 [m]; 0, which means unknown, stays 0."""
-    return np.multiply(depth_mm, np.float32(0.001), dtype=np.float32)
+    return np.divide(depth_mm, np.float32(1000), dtype=np.float32)
 
 
 def _decode(data: bytes | memoryview, flags: int) -> NDArray[Any]:
