@@ -179,7 +179,7 @@ class MotionNode(Node):
         """Report at once what safety acts on."""
         news = f"{self._stage.view} {self._stage.phase} {self._stage.executing} {self._cause}"
         if news != self._news:
-            if self._cause:
+            if self._cause and self._cause not in self._news:
                 self.get_logger().error(self._cause)
             self._news = news
             self._reporter.report()
