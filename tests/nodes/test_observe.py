@@ -165,12 +165,13 @@ def test_an_unstamped_message_is_refused(robot, ros_context):
 def test_stamps_are_those_of_receipt_where_the_robot_says_so(robot, ros_context):
     with scene(replace(robot, stamp_source="receive"), ros_context) as s:
         before = s.driver.now_ns()
-        s.driver.send_joints(0, positions(robot, 0.2))
-        s.until(lambda: s.source.joints_stamp_ns > 0)
-        s.driver.send_pictures(0)
-        s.until(lambda: s.source.images_stamp_ns > 0)
-        s.driver.send_joints(0, positions(robot, 0.2))
-        s.until(lambda: s.seen)
+
+        def another_moment():
+            s.driver.send_joints(0, positions(robot, 0.2))
+            s.driver.send_pictures(0)
+            return s.seen
+
+        s.until(another_moment)
         assert before < s.seen[0].stamp_ns < s.driver.now_ns()
 
 
