@@ -17,10 +17,10 @@ from wam_ros.models.convert import official_name, read_dataset_stats, read_weigh
 @pytest.mark.parametrize(
     ("name", "official"),
     [
-        ("mixtures.video.blocks.3.self_attn.q.weight", "mixtures.video.blocks.3.self_attn.q.weight"),
-        ("model.mot.layers.7.blocks.action.ffn.0.bias", "mixtures.action.blocks.7.ffn.0.bias"),
-        ("mot.mixtures.action.head.weight", "mixtures.action.head.weight"),
-        ("blocks.29.modulation", "mixtures.video.blocks.29.modulation"),
+        ("mixtures.video.blocks.3.self_attn.q.weight", "mot.mixtures.video.blocks.3.self_attn.q.weight"),
+        ("model.mot.layers.7.blocks.action.ffn.0.bias", "mot.mixtures.action.blocks.7.ffn.0.bias"),
+        ("mot.mixtures.action.head.weight", "mot.mixtures.action.head.weight"),
+        ("blocks.29.modulation", "mot.mixtures.video.blocks.29.modulation"),
         ("model.proprio_encoder.weight", "proprio_encoder.weight"),
     ],
 )
@@ -33,13 +33,13 @@ def test_the_official_dict_is_flattened(tmp_path):
     torch.save(
         {"mot": {"mixtures.video.x": torch.ones(2)}, "proprio_encoder": {"weight": torch.zeros(3)}, "step": 7}, path
     )
-    assert set(read_weights(path)) == {"mixtures.video.x", "proprio_encoder.weight"}
+    assert set(read_weights(path)) == {"mot.mixtures.video.x", "proprio_encoder.weight"}
 
 
 def test_shards_of_the_plain_video_model_become_the_video_expert(tmp_path):
     save_file({"blocks.0.modulation": torch.ones(1)}, tmp_path / "a-00001-of-00002.safetensors")
     save_file({"head.modulation": torch.ones(1)}, tmp_path / "a-00002-of-00002.safetensors")
-    assert set(read_weights(tmp_path)) == {"mixtures.video.blocks.0.modulation", "mixtures.video.head.modulation"}
+    assert set(read_weights(tmp_path)) == {"mot.mixtures.video.blocks.0.modulation", "mot.mixtures.video.head.modulation"}
 
 
 class Canary:

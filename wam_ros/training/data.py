@@ -10,7 +10,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
-from typing import NamedTuple, Protocol
+from typing import NamedTuple
 
 import numpy as np
 import torch
@@ -20,16 +20,9 @@ from torch import Tensor
 from wam_ros.core.card import Normaliser
 from wam_ros.core.errors import DatasetError, mismatch
 from wam_ros.models.fastwam import Observed
+from wam_ros.models.latent import Codec
 from wam_ros.models.params import FastWamParams
 from wam_ros.training.objective import Batch
-
-
-class Codec(Protocol):
-    """Makes latent frames of pictures."""
-
-    def encode(self, pictures: Tensor) -> Tensor:
-        """Return (B, C, T, h, w) of pictures (B, 3, F, H, W) in -1..1."""
-        ...
 
 
 @dataclass(frozen=True)
@@ -106,7 +99,7 @@ class Windows:
         """Return the windows that begin at these indices."""
         parts = [self._window(i) for i in indices]
         pictures = torch.from_numpy(np.stack([p[0] for p in parts])).permute(0, 4, 1, 2, 3).float() / 127.5 - 1
-        latents = codec.encode(pictures)
+        latents = codec.encode_clip(pictures)
         state, actions = (torch.from_numpy(np.stack([p[k] for p in parts])).float() for k in (1, 2))
         rows_valid, frames_valid = (torch.from_numpy(np.stack([p[k] for p in parts])) for k in (3, 4))
         text = torch.stack([self._texts[p[5]] for p in parts])

@@ -1,0 +1,145 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The objective follows the released rules; the loop learns, averages, resumes and exports what the node loads."""
+
+import dataclasses
+
+import numpy as np
+import pytest
+
+torch = pytest.importorskip("torch", reason="torch is not installed")
+pytest.importorskip("accelerate", reason="accelerate is not installed")
+from wam_ros.core.errors import ConfigError, DatasetError
+from wam_ros.models.fastwam import build
+from wam_ros.models.latent import PixelCodec
+from wam_ros.models.params import DiTParams, sized
+from wam_ros.models.text import hashed_text
+from wam_ros.training.data import Episode, Windows, endless, frame_offsets, z_scores
+from wam_ros.training.loop import Training
+from wam_ros.training.objective import Objective, ObjectiveOptions
+from wam_ros.training.options import TrainOptions
+from wam_ros.training.synthetic import reach_episodes
+
+NARROW = DiTParams(hidden=64, ffn=128, layers=2, heads=2, head_dim=24, text_dim=32, freq_dim=32)
+SMALL = dataclasses.replace(
+    sized("tiny", picture_height=32, picture_width=32, action_dim=2, proprio_dim=2), video=NARROW, action=NARROW
+)
+VARIANTS = ["main", "joint", "idm", "no_co_train", "optional_idm"]
+
+
+def windows_of(params, count=6):
+    episodes = reach_episodes(params, count)
+    codec = PixelCodec(params.latent)
+    frames = torch.from_numpy(np.concatenate([e.frames for e in episodes])).permute(0, 3, 1, 2).float() / 127.5 - 1
+    codec.fit(frames)
+    embed = lambda prompt: hashed_text(prompt, params.text_length, params.video.text_dim)[0]  # noqa: E731
+    return Windows(episodes, params, z_scores(episodes), embed), codec
+
+
+def options_for(variant, **changes):
+    lam = 0.0 if variant == "no_co_train" else 1.0
+    return ObjectiveOptions(lambda_video=lam, **changes)
+
+
+@pytest.fixture(autouse=True)
+def _one_thread():
+    torch.set_num_threads(1)
+
+
+def test_a_window_after_the_end_repeats_the_last_row_and_does_not_count_it():
+    windows, codec = windows_of(SMALL, count=1)
+    batch = windows.batch([0, len(windows) - 1], codec)
+    assert batch.rows_valid.sum(dim=1).tolist() == [16, 1]
+    assert batch.frames_valid.tolist() == [[True, True], [False, False]]
+    assert torch.equal(batch.actions[1, 1:], batch.actions[1, :1].expand(15, -1))
+
+
+def test_frames_lie_evenly_over_the_horizon():
+    assert frame_offsets(SMALL).tolist() == [0, 8, 16]
+    assert frame_offsets(sized("full")).tolist() == [0, 4, 8, 12, 16, 20, 24, 28, 32]
+
+
+def test_episodes_of_another_size_are_refused():
+    windows, _ = windows_of(SMALL, count=1)
+    other = reach_episodes(dataclasses.replace(SMALL, action_dim=3), 1)
+    with pytest.raises(DatasetError, match="train a model of these sizes"):
+        Windows(other, SMALL, windows._maps, lambda _: torch.zeros(8, 32))
+    with pytest.raises(DatasetError, match="as many states"):
+        Episode(np.zeros((2, 4, 4, 3), np.uint8), np.zeros((3, 1)), np.zeros((2, 1)), "x")
+
+
+@pytest.mark.parametrize("variant", VARIANTS)
+def test_a_model_that_predicts_zero_velocity_has_the_expected_loss(variant):
+    # Heads start at zero, so the error is the target itself: noise - clean, with variance 1 + clean^2.
+    params = dataclasses.replace(SMALL, variant=variant, target="velocity")
+    windows, codec = windows_of(params)
+    torch.manual_seed(0)
+    objective = Objective(build(params), options_for(variant, draws=32))
+    batch = next(endless(windows, codec, 32, seed=0))
+    losses = objective(batch)
+    clean = batch.actions[batch.rows_valid].square().mean().item()
+    # The weights' mean over even times is one by construction of the released schedule.
+    assert losses.action.item() == pytest.approx(1 + clean, rel=0.15)
+    assert losses.video.item() == 0 or variant != "no_co_train"
+
+
+def test_rows_given_as_a_prefix_are_not_supervised():
+    params = dataclasses.replace(SMALL, target="velocity")
+    windows, codec = windows_of(params)
+    batch = windows.batch([0, 1], codec)
+    torch.manual_seed(0)
+    objective = Objective(build(params), ObjectiveOptions(prefix_rows=15))
+    given = objective._prefix(batch.actions)
+    assert (given.long().diff(dim=1) <= 0).all(), "a prefix is the first rows"
+    valid = batch.rows_valid.clone()
+    valid[:, 15:] = False
+    everything_given = torch.ones_like(valid)
+    objective._prefix = lambda clean: everything_given[: len(clean)]
+    assert objective(batch._replace(rows_valid=valid)).action.item() == 0
+
+
+def test_options_that_a_variant_cannot_be_trained_with_are_refused():
+    with pytest.raises(ConfigError, match="read every future"):
+        Objective(build(dataclasses.replace(SMALL, variant="joint")), ObjectiveOptions(video_share=0.5))
+    with pytest.raises(ConfigError, match="less than the horizon"):
+        Objective(build(SMALL), ObjectiveOptions(prefix_rows=16))
+
+
+def test_a_run_that_is_resumed_continues_where_it_stopped(tmp_path):
+    windows, codec = windows_of(SMALL)
+
+    def run(steps):
+        torch.manual_seed(0)
+        options = TrainOptions(steps=20, batch_size=8, checkpoint_every=10, log_every=5, warmup_steps=2)
+        training = Training(build(SMALL), ObjectiveOptions(), dataclasses.replace(options, steps=steps), tmp_path)
+        begun = training.step
+        training.run(endless(windows, codec, 8, seed=training.step), quiet=True)
+        return begun, training
+
+    assert run(10)[0] == 0
+    begun, training = run(20)
+    assert begun == 10
+    assert training.step == 20
+    assert [row["step"] for row in training._metrics.rows] == [5, 10, 15, 20]
+    assert (tmp_path / "loss.svg").read_text().startswith("<?xml")
+    assert (tmp_path / "model.safetensors").exists()
+
+
+def test_another_models_folder_is_refused(tmp_path):
+    options = TrainOptions(steps=1, batch_size=2, checkpoint_every=1)
+    windows, codec = windows_of(SMALL, count=1)
+    Training(build(SMALL), ObjectiveOptions(), options, tmp_path).run(endless(windows, codec, 2, 0), quiet=True)
+    other = dataclasses.replace(SMALL, action_dim=3)
+    with pytest.raises(ConfigError, match="belongs to another model"):
+        Training(build(other), ObjectiveOptions(), options, tmp_path)
+
+
+@pytest.mark.parametrize("variant", ["main", "joint", "idm"])
+def test_a_small_model_learns_to_go_where_the_picture_says(variant, tmp_path):
+    params = dataclasses.replace(SMALL, variant=variant)
+    windows, codec = windows_of(params, count=4)
+    torch.manual_seed(0)
+    options = TrainOptions(steps=60, batch_size=16, learning_rate=3e-3, warmup_steps=10, log_every=5, ema=0.9)
+    training = Training(build(params), options_for(variant, draws=2), options, tmp_path)
+    training.run(endless(windows, codec, 16, seed=0), quiet=True)
+    losses = [row["action"] for row in training._metrics.rows]
+    assert np.mean(losses[-2:]) < 0.5 * losses[0]
