@@ -1,0 +1,115 @@
+# SPDX-License-Identifier: Apache-2.0
+"""A demonstrator: folds the towel by script, acting only through chunks like any policy.
+
+It reads where the towel is from the simulator's truth, plans once in an attempt, and answers every observation with
+the rows of its plan that follow the observation's time. So chunks of successive observations agree with each other.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+
+import numpy as np
+
+from wam_ros.core.errors import BackendError
+from wam_ros.core.policy import Policy
+from wam_ros.core.robot import Robot
+from wam_ros.core.task import Task
+from wam_ros.core.truth import TowelTruth
+from wam_ros.core.types import Chunk, FloatArray, Observation, nanoseconds, seconds
+from wam_ros.policies.base import Request, example_request
+from wam_ros.policies.fold import FoldPlanner, JointPath, can_fold
+
+TRIES = 3
+STRAYED = 0.35  # rad, or opening; far more than a servo lags behind: something held the robot back
+EXAMPLE_X_M, EXAMPLE_EDGE_M = 0.30, 0.30
+
+
+@dataclass(frozen=True)
+class Attempt:
+    """A plan under way.
+
+    Attributes:
+        path: what is to be done.
+        start_ns: time of the path's beginning.
+        edge_m: length of the towel's edges when flat.
+        tries: how often it was begun.
+    """
+
+    path: JointPath
+    start_ns: int
+    edge_m: float
+    tries: int
+
+
+class Expert:
+    """The scripted fold behind the policy node."""
+
+    def load(self, policy: Policy, robot: Robot, task: Task) -> None:
+        """Prepare the planner.
+
+        Raises:
+            BackendError: the robot has not two arms.
+        """
+        self._policy, self._robot, self._task = policy, robot, task
+        self._planner = FoldPlanner(robot)
+        self._attempt: Attempt | None = None
+
+    def example_request(self) -> Request:
+        """Return a request with a flat towel in front of the robot."""
+        request = example_request(self._policy, self._robot, self._task)
+        far, half = EXAMPLE_X_M + EXAMPLE_EDGE_M / 2, EXAMPLE_EDGE_M / 2
+        near = far - EXAMPLE_EDGE_M
+        corners = np.array([[near, half, 0], [near, -half, 0], [far, half, 0], [far, -half, 0]])
+        truth = TowelTruth(np.array([EXAMPLE_X_M, 0, 0]), corners, np.zeros(len(self._robot.arms)))
+        return replace(request, observation=replace(request.observation, truth=truth.pack()))
+
+    def warm_up(self) -> None:
+        """Plan once, so that the libraries are loaded."""
+        self.infer(self.example_request())
+        self.reset()
+
+    def infer(self, request: Request) -> Chunk:
+        """Return the rows of the plan that follow the observation.
+
+        Raises:
+            BackendError: no truth in the observation, or a corner is out of reach.
+        """
+        seen = request.observation
+        if seen.truth is None:
+            raise BackendError("the expert reads the simulator's truth and the observation has none; run a simulator")
+        truth = TowelTruth.unpack(seen.truth, len(self._robot.arms))
+        self._attempt = self._follow(seen, truth)
+        elapsed_s = seconds(seen.stamp_ns - self._attempt.start_ns)
+        times_s = elapsed_s + np.arange(1, self._policy.horizon + 1) / self._policy.rate_hz
+        rows = self._attempt.path.at(times_s)
+        return Chunk.at_rate(seen.stamp_ns, self._robot.joint_names, rows, self._policy.rate_hz)
+
+    def reset(self) -> None:
+        """Forget the attempt."""
+        self._attempt = None
+
+    def close(self) -> None:
+        """There is nothing to free."""
+
+    def _follow(self, seen: Observation, truth: TowelTruth) -> Attempt:
+        """Return the attempt to go on with: a new one, the present one, or the present one delayed."""
+        now, joints = self._attempt, seen.joints.position
+        if now is None or seen.stamp_ns < now.start_ns:
+            edge_m = float(np.linalg.norm(truth.corners_m[0] - truth.corners_m[1]))
+            return Attempt(self._planner.plan(joints, truth.corners_m), seen.stamp_ns, edge_m, 1)
+        elapsed_s = seconds(seen.stamp_ns - now.start_ns)
+        begun, ended = now.path.holding_s
+        missed = begun < elapsed_s < ended and not (truth.held > 0).all()
+        if missed and now.tries < TRIES and can_fold(truth.corners_m, now.edge_m):
+            path = self._planner.plan(joints, truth.corners_m)
+            return Attempt(path, seen.stamp_ns, now.edge_m, now.tries + 1)
+        return replace(now, start_ns=self._kept_pace(now, seen.stamp_ns, joints))
+
+    @staticmethod
+    def _kept_pace(now: Attempt, stamp_ns: int, joints: FloatArray) -> int:
+        """Return the start of the path, later than before where the robot was held back, as before it was armed."""
+        elapsed_s = seconds(stamp_ns - now.start_ns)
+        if np.abs(now.path.at(np.array([elapsed_s]))[0] - joints).max() < STRAYED:
+            return now.start_ns
+        return stamp_ns - nanoseconds(now.path.nearest_s(joints, elapsed_s))
