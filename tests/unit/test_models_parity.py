@@ -52,9 +52,7 @@ def test_one_flow_time_for_all_rows_is_the_flow_time_of_each_row():
     model = micro_model("main")
     scene, given = model.look(observed(model.params)), noisy(model.params)
     each = given.action_time[:, None].expand(-1, model.params.horizon)
-    assert_close(
-        model.act(scene, given.actions, each), model.act(scene, given.actions, given.action_time), **ROUNDING
-    )
+    assert_close(model.act(scene, given.actions, each), model.act(scene, given.actions, given.action_time), **ROUNDING)
 
 
 def test_inverse_dynamics_wants_the_frames_that_are_read():
@@ -79,7 +77,8 @@ def test_gradients_of_the_streams_are_those_of_the_masked_sequence():
 
 def diffusers_transformer():
     return pytest.importorskip(
-        "diffusers.models.transformers.transformer_wan", reason="diffusers is not installed: no Wan block to compare with"
+        "diffusers.models.transformers.transformer_wan",
+        reason="diffusers is not installed: no Wan block to compare with",
     )
 
 
@@ -154,7 +153,7 @@ def test_our_video_expert_is_the_wan_transformer_of_diffusers():
     for block in ours.blocks:
         x = block(x, time, rotation, context)
     expected = theirs(clip, t, text, return_dict=False)[0]
-    assert_close(ours.unembed(x, time), expected, rtol=0, atol=2e-5)
+    assert_close(ours.unembed(x, time.vector), expected, rtol=0, atol=2e-5)
 
 
 def test_places_turn_as_released():

@@ -13,6 +13,7 @@ def add_arguments(parser: ArgumentParser) -> None:
     parser.add_argument("--device", default="cpu", choices=("cpu", "cuda"))
     parser.add_argument("--repeats", type=int, default=40, help="timed chunks of each kind")
     parser.add_argument("--threads", type=int, default=1, help="CPU threads")
+    parser.add_argument("--fp8", action="store_true", help="8-bit matrices in the optimised engine (CUDA)")
     parser.add_argument("--gpu", default="", help="whose peak rates bound the time, e.g. 'H200'; default: this one's")
 
 
@@ -31,5 +32,6 @@ def run(options: Namespace | None = None) -> dict[str, float | str]:
         options.device,
         repeats=options.repeats,
         threads=options.threads,
+        fp8=options.fp8,
         gpu_name=options.gpu,
     )

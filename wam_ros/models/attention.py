@@ -21,7 +21,7 @@ class Attention(nn.Module):
 
     def __init__(self, hidden: int, inner: int, heads: int, eps: float) -> None:
         super().__init__()
-        self.heads = heads
+        self.heads, self.eps = heads, eps
         self.q, self.k, self.v = (nn.Linear(hidden, inner) for _ in range(3))
         self.o = nn.Linear(inner, hidden)
         self.norm_q, self.norm_k = (nn.RMSNorm(inner, eps=eps) for _ in range(2))

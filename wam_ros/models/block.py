@@ -101,9 +101,19 @@ class Expert(nn.Module):
         self.blocks = nn.ModuleList(Block(params) for _ in range(params.layers))
 
     @property
+    def layers(self) -> list[Block]:
+        """The blocks in order."""
+        return list(self.blocks)  # type: ignore[arg-type]
+
+    @property
     def dtype(self) -> torch.dtype:
         """Type of the weights."""
-        return self.time_embedding[0].weight.dtype
+        return self.blocks[0].modulation.dtype  # type: ignore[return-value, union-attr]
+
+    @property
+    def device(self) -> torch.device:
+        """Where the weights are."""
+        return self.blocks[0].modulation.device  # type: ignore[return-value, union-attr]
 
     def text(self, context: Tensor) -> Tensor:
         """Return the context (B, L, text_dim) in this expert's width, (B, L, D)."""

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 
 from wam_ros.core.errors import ConfigError, mismatch
 from wam_ros.models.masks import Procedure
-from wam_ros.models.params import DiTParams, FastWamParams, LatentParams
+from wam_ros.models.params import DiTParams, FastWamParams
 
 
 @dataclass(frozen=True)
@@ -79,7 +79,7 @@ def chunk_stages(
     """
     count = _Counter(params, hoisted, weight_bytes)
     n, m, steps = params.first_tokens, params.future_tokens, params.steps
-    stages = [encode_stage(params.latent, one_frame=hoisted, weight_bytes=weight_bytes)]
+    stages = [encode_stage(params, one_frame=hoisted, weight_bytes=weight_bytes)]
     if hoisted:
         stages += [count.state("state token, video", params.video), count.state("state token, action", params.action)]
     if hoisted or procedure == "main":
@@ -146,15 +146,16 @@ def _text_weights(p: DiTParams) -> int:
     return p.text_dim * p.hidden + p.hidden**2 + p.layers * 2 * p.hidden * p.inner
 
 
-def encode_stage(latent: LatentParams, *, one_frame: bool, weight_bytes: int = 2) -> Stage:
+def encode_stage(params: FastWamParams, *, one_frame: bool, weight_bytes: int = 2) -> Stage:
     """Count the encoding of one picture: the Wan2.2 VAE, or the stem of a codec of pixels.
 
     Args:
         one_frame: two-dimensional convolutions instead of causal ones of depth 3.
     """
+    latent = params.latent
     if latent.codec == "pixels":
         shapes, size = [], latent.picture_height * latent.picture_width
-        for a, b in zip((3, *latent.stem), (*latent.stem, latent.channels), strict=False):
+        for a, b in zip((3, *latent.stem), (*latent.stem, params.video.hidden), strict=True):
             size //= 4
             shapes.append((size, 9 * a * b))
     else:

@@ -13,6 +13,7 @@ enters as one more token after the text, which the paper does not mention.
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import NamedTuple
 
 import torch
@@ -20,7 +21,7 @@ from torch import Tensor, nn
 
 from wam_ros.core.errors import ShapeError
 from wam_ros.models.action import ActionExpert
-from wam_ros.models.masks import Groups, Procedure, attention_mask, only_where, procedure, table
+from wam_ros.models.masks import Group, Groups, Procedure, attention_mask, only_where, procedure, table
 from wam_ros.models.mot import Memory, MoT, Stream, after, flow, joint
 from wam_ros.models.params import FastWamParams
 from wam_ros.models.video import VideoExpert
@@ -84,7 +85,7 @@ class Scene(NamedTuple):
         """Return the scene of the first ``count`` samples."""
         return self._map(lambda x: x[:count])
 
-    def _map(self, change) -> Scene:  # noqa: ANN001
+    def _map(self, change: Callable[[Tensor], Tensor]) -> Scene:
         memory = [(change(k), change(v)) for k, v in self.memory]
         return Scene(memory, change(self.video_context), change(self.action_context))
 
@@ -142,7 +143,7 @@ class FastWam(nn.Module):
         rotation = self.video.rotation(1, future.shape[2])
         stream = Stream(self.video, self.video.embed_future(future), time, rotation, scene.video_context)
         x, memory = flow(stream, scene.memory)
-        return self.video.unembed(x, time), memory
+        return self.video.unembed(x, time.vector), memory
 
     def act(
         self,
@@ -186,7 +187,7 @@ class FastWam(nn.Module):
         context = self.context(observed.text, observed.proprio)
         n, m, k = self.params.first_tokens, self.params.future_tokens, noisy.actions.shape[1]
         streams = [self._clip(observed, noisy.future, noisy.future_time, context)]
-        groups: list = [("first", n), ("future", m)]
+        groups: list[tuple[Group, int]] = [("first", n), ("future", m)]
         if self.procedure == "idm":
             streams.append(self._clip(observed, *_seen(noisy), context))
             groups += [("seen_first", n), ("seen", m)]
@@ -196,8 +197,8 @@ class FastWam(nn.Module):
         if noisy.sees_future is not None:
             mask = only_where(mask, groups, groups, noisy.sees_future)
         outputs = joint(streams, mask)
-        time = self.video.time(noisy.future_time)
-        return Predicted(self.video.unembed(outputs[0][:, n:], time), self.action.unembed(outputs[-1]))
+        vector = self.video.time(noisy.future_time).vector
+        return Predicted(self.video.unembed(outputs[0][:, n:], vector), self.action.unembed(outputs[-1]))
 
     def _clip(self, observed: Observed, future: Tensor, t: Tensor, context: Tensor) -> Stream:
         """Return all frames of a clip as one stream; tokens of the first frame have flow time 0."""

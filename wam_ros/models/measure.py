@@ -9,6 +9,7 @@ both are timed in bfloat16, and the error is that of the optimised engine agains
 from __future__ import annotations
 
 import copy
+import dataclasses
 import platform
 import time
 from collections.abc import Callable
@@ -42,7 +43,16 @@ def lively(module: nn.Module, seed: int = 0) -> None:
                 parameter.normal_(float("norm" in name and "bias" not in name), 0.1, generator=generator)
 
 
-def measure(model: str, size: str, device: str, *, repeats: int = 40, threads: int = 1, gpu_name: str = "") -> Figures:
+def measure(
+    model: str,
+    size: str,
+    device: str,
+    *,
+    repeats: int = 40,
+    threads: int = 1,
+    fp8: bool = False,
+    gpu_name: str = "",
+) -> Figures:
     """Return the figures of one model.
 
     Args:
@@ -51,6 +61,7 @@ def measure(model: str, size: str, device: str, *, repeats: int = 40, threads: i
         device: ``cpu`` or ``cuda``.
         repeats: timed chunks of each kind.
         threads: of the CPU; the policy process is bounded too.
+        fp8: 8-bit matrices in the optimised engine.
         gpu_name: whose ceilings to use; the GPU's own name by default.
 
     Raises:
@@ -63,7 +74,8 @@ def measure(model: str, size: str, device: str, *, repeats: int = 40, threads: i
     before = torch.get_num_threads()
     torch.set_num_threads(threads)
     try:
-        return _measured(params, device, repeats, gpu_name)
+        shortcuts = dataclasses.replace(Shortcuts.for_device(device), fp8=fp8)
+        return _measured(params, device, shortcuts, repeats, gpu_name)
     finally:
         torch.set_num_threads(before)
 
@@ -77,17 +89,17 @@ def _check(size: str, device: str) -> None:
         raise ConfigError("size full: 6 billion parameters do not run on a CPU; use --device cuda, or --size tiny")
 
 
-def _measured(params: FastWamParams, device: str, repeats: int, gpu_name: str) -> Figures:
+def _measured(params: FastWamParams, device: str, shortcuts: Shortcuts, repeats: int, gpu_name: str) -> Figures:
     cuda = device == "cuda"
     model = build(params, device, torch.bfloat16 if cuda else torch.float32).eval().requires_grad_(False)
     lively(model)
     codec = _codec(params, device)
-    eager, optimised = _engine(model, codec, Shortcuts.none()), _engine(model, codec, Shortcuts.for_device(device))
-    exact = _engine(copy.deepcopy(model).float(), codec, Shortcuts.none()) if cuda else eager
-    asks = [_observation(params, device, seed) for seed in range(3)]
-    pairs = [(exact(*ask), optimised(*ask)) for ask in asks]
+    eager, optimised = _chunks(model, codec, Shortcuts.none()), _chunks(model, codec, shortcuts)
+    exact = _chunks(copy.deepcopy(model).float(), codec, Shortcuts.none()) if cuda else eager
+    seen = [_observation(params, seed) for seed in range(3)]
+    pairs = [(exact(*observation), optimised(*observation)) for observation in seen]
     del exact
-    eager_ms, optimised_ms = in_turns([lambda: eager(*asks[0]), lambda: optimised(*asks[0])], repeats)
+    eager_ms, optimised_ms = in_turns([lambda: eager(*seen[0]), lambda: optimised(*seen[0])], repeats)
     ceiling = gpu(gpu_name or torch.cuda.get_device_name()) if cuda else cpu_ceiling(model)
     stages = chunk_stages(params, model.procedure, hoisted=True, weight_bytes=2 if cuda else 4)
     return {
@@ -110,26 +122,19 @@ def _codec(params: FastWamParams, device: str) -> Codec:
     return WanCodec.random(device, torch.bfloat16)
 
 
-def _engine(model: FastWam, codec: Codec, shortcuts: Shortcuts) -> Callable[[Tensor, Tensor, Tensor], Tensor]:
-    engine = Engine(model, codec.encode, shortcuts=shortcuts)
-    noise = noise_for(model, seed=0)
-
-    def chunk(text: Tensor, picture: Tensor, proprio: Tensor) -> Tensor:
-        """Make a chunk and wait for it; the prompt is asked once."""
-        if getattr(engine, "prompt", None) is not text:
-            engine.ask(text)
-            engine.prompt = text  # type: ignore[attr-defined]
-        return engine.act(picture, proprio, noise).actions.cpu()
-
-    return chunk
+def _chunks(model: FastWam, codec: Codec, shortcuts: Shortcuts) -> Callable[[Tensor, Tensor], Tensor]:
+    """Return a function from a picture and a state to a finished chunk on the CPU."""
+    engine, noise = Engine(model, codec.encode, shortcuts=shortcuts), noise_for(model, seed=0)
+    p, generator = model.params, torch.Generator().manual_seed(0)
+    engine.ask(torch.randn(1, p.text_length, p.video.text_dim, generator=generator))
+    return lambda picture, proprio: engine.act(picture, proprio, noise).actions.cpu()
 
 
-def _observation(params: FastWamParams, device: str, seed: int) -> tuple[Tensor, Tensor, Tensor]:
-    """Return a random text, picture and state; they come from the CPU, as from a camera."""
+def _observation(params: FastWamParams, seed: int) -> tuple[Tensor, Tensor]:
+    """Return a random picture and state on the CPU, where a camera's picture comes from."""
     generator, latent = torch.Generator().manual_seed(seed), params.latent
-    text = torch.randn(1, params.text_length, params.video.text_dim, generator=generator)
     picture = torch.rand(1, 3, latent.picture_height, latent.picture_width, generator=generator) * 2 - 1
-    return text, picture, torch.randn(1, params.proprio_dim, generator=generator)
+    return picture, torch.randn(1, params.proprio_dim, generator=generator)
 
 
 def in_turns(works: list[Callable[[], object]], repeats: int) -> list[list[float]]:
@@ -150,5 +155,7 @@ def cpu_ceiling(model: FastWam) -> Ceiling:
     weights = torch.randn(sum(p.numel() for p in model.parameters()))
     product_ms, read_ms = in_turns([lambda: a @ a, weights.sum], 30)
     return Ceiling(
-        platform.processor() or platform.machine(), 2 * 512**3 / (1e-3 * min(product_ms)), 4 * len(weights) / (1e-3 * min(read_ms))
+        platform.processor() or platform.machine(),
+        2 * 512**3 / (1e-3 * min(product_ms)),
+        4 * len(weights) / (1e-3 * min(read_ms)),
     )

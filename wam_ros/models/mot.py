@@ -67,12 +67,9 @@ def joint(streams: Sequence[Stream], mask: Tensor) -> list[Tensor]:
     """
     xs = [s.x for s in streams]
     sizes = [x.shape[1] for x in xs]
-    for layer in range(streams[0].expert.params.layers):
-        blocks = [s.expert.blocks[layer] for s in streams]
+    for blocks in zip(*(s.expert.layers for s in streams), strict=True):
         modulations = [b.modulate(s.time) for b, s in zip(blocks, streams, strict=True)]
-        parts = [
-            b.project(x, m, s.rotation) for b, x, m, s in zip(blocks, xs, modulations, streams, strict=True)
-        ]
+        parts = [b.project(x, m, s.rotation) for b, x, m, s in zip(blocks, xs, modulations, streams, strict=True)]
         queries, keys, values = (torch.cat(part, dim=1) for part in zip(*parts, strict=True))
         attended = attend(queries, keys, values, mask).split(sizes, dim=1)
         xs = [
@@ -94,7 +91,7 @@ def flow(stream: Stream, memory: Memory | None = None, mask: Tensor | None = Non
         The tokens (B, N, D) after the last layer, and their own keys and values in every layer.
     """
     x, own = stream.x, []
-    for layer, block in enumerate(stream.expert.blocks):
+    for layer, block in enumerate(stream.expert.layers):
         modulation = block.modulate(stream.time)
         queries, keys, values = block.project(x, modulation, stream.rotation)
         own.append((keys, values))
@@ -108,6 +105,5 @@ def flow(stream: Stream, memory: Memory | None = None, mask: Tensor | None = Non
 def after(memory: Memory, more: Memory) -> Memory:
     """Return the memory of both token groups, in this order."""
     return [
-        (torch.cat((k, k2), dim=1), torch.cat((v, v2), dim=1))
-        for (k, v), (k2, v2) in zip(memory, more, strict=True)
+        (torch.cat((k, k2), dim=1), torch.cat((v, v2), dim=1)) for (k, v), (k2, v2) in zip(memory, more, strict=True)
     ]

@@ -131,7 +131,9 @@ class FastWamParams:
         shared = [(p.layers, p.heads, p.head_dim, p.text_dim) for p in (v, a)]
         if shared[0] != shared[1]:
             raise ConfigError(
-                mismatch("action expert", f"layers, heads, head_dim, text_dim {shared[0]}", shared[1], "make them equal")
+                mismatch(
+                    "action expert", f"layers, heads, head_dim, text_dim {shared[0]}", shared[1], "make them equal"
+                )
             )
 
     @property
@@ -192,7 +194,9 @@ def sized(size: str, **changes: object) -> FastWamParams:
     make = _wan_latent if params.latent.codec == "wan_vae" else _pixel_latent
     fields = {f.name for f in dataclasses.fields(params)}
     if unknown := set(changes) - fields:
-        raise ConfigError(mismatch("model parameters", f"some of {sorted(fields)}", sorted(unknown), "correct the name"))
+        raise ConfigError(
+            mismatch("model parameters", f"some of {sorted(fields)}", sorted(unknown), "correct the name")
+        )
     return dataclasses.replace(params, latent=make(int(height), int(width)), **changes)  # type: ignore[call-overload, arg-type]
 
 

@@ -96,9 +96,7 @@ def sample(
     return Sampled(rows, None if kind == "main" else frames)
 
 
-def _imagine(
-    model: FastWam, scene: Scene, frames: Tensor, schedule: Schedule, step: int
-) -> tuple[Tensor, Memory]:
+def _imagine(model: FastWam, scene: Scene, frames: Tensor, schedule: Schedule, step: int) -> tuple[Tensor, Memory]:
     t = torch.full((len(frames),), schedule.times[step], device=frames.device)
     predicted, memory = model.imagine(scene, frames, t)
     return euler_step(frames, predicted, schedule, step, model.params.target), memory

@@ -34,7 +34,9 @@ def cleaned(text: str) -> str:
         try:
             import ftfy
         except ImportError as error:
-            raise MissingDependencyError(f"the prompt {text!r} is not ASCII and needs ftfy; pip install ftfy") from error
+            raise MissingDependencyError(
+                f"the prompt {text!r} is not ASCII and needs ftfy; pip install ftfy"
+            ) from error
         text = ftfy.fix_text(text)
     return re.sub(r"\s+", " ", html.unescape(html.unescape(text))).strip()
 
@@ -80,7 +82,9 @@ class TextCache:
             stored = load_file(str(path))
             context, mask = stored["context"], stored["mask"]
         except (SafetensorError, OSError, KeyError) as error:
-            raise ConfigError(f"{path}: is not a whole text embedding ({error!r}); delete it and embed again") from error
+            raise ConfigError(
+                f"{path}: is not a whole text embedding ({error!r}); delete it and embed again"
+            ) from error
         if tuple(context.shape) != self._shape:
             raise ConfigError(
                 f"{path}: expected an embedding of {self._shape}, got {tuple(context.shape)}; embed it for this model"
@@ -108,16 +112,19 @@ class Umt5:
         try:
             from transformers import AutoTokenizer, UMT5EncoderModel
         except ImportError as error:
-            raise MissingDependencyError("embedding prompts needs transformers; pip install 'wam_ros[models]'") from error
+            raise MissingDependencyError(
+                "embedding prompts needs transformers; pip install 'wam_ros[models]'"
+            ) from error
         try:
             self._tokenizer = AutoTokenizer.from_pretrained(str(folder / "tokenizer"), local_files_only=True)
             self._encoder = UMT5EncoderModel.from_pretrained(
                 str(folder / "text_encoder"), local_files_only=True, torch_dtype=torch.bfloat16
-            ).to(device)
+            )
         except (OSError, ValueError) as error:
             raise ConfigError(
                 f"{folder}: expected 'tokenizer' and 'text_encoder' in transformers form, got {error}; download them"
             ) from error
+        torch.nn.Module.to(self._encoder, device)
         self._length, self._device = length, device
 
     @torch.no_grad()

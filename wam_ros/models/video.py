@@ -13,7 +13,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from wam_ros.models.block import Expert, FlowTime
+from wam_ros.models.block import Expert
 from wam_ros.models.params import DiTParams, LatentParams
 from wam_ros.models.rope import Rotation, video_rotation
 
@@ -27,9 +27,9 @@ class Head(nn.Module):
         self.head = nn.Linear(hidden, out)
         self.modulation = nn.Parameter(torch.randn(1, 2, hidden) / math.sqrt(hidden))
 
-    def forward(self, x: Tensor, time: FlowTime) -> Tensor:
-        """Return (B, N, out) of tokens (B, N, D)."""
-        shift, scale = (self.modulation[:, None] + time.vector[:, :, None]).unbind(2)
+    def forward(self, x: Tensor, time: Tensor) -> Tensor:
+        """Return (B, N, out) of tokens (B, N, D) whose flow time is embedded as ``FlowTime.vector``."""
+        shift, scale = (self.modulation[:, None] + time[:, :, None]).unbind(2)
         return self.head(self.norm(x) * (1 + scale) + shift)
 
 
@@ -69,8 +69,8 @@ class VideoExpert(Expert):
         tokens = patches.reshape(b, -1, c * pt * ph * pw).to(self.dtype)
         return F.linear(tokens, self.patch_embedding.weight.flatten(1), self.patch_embedding.bias)
 
-    def unembed(self, x: Tensor, time: FlowTime) -> Tensor:
-        """Return the predicted frames (B, C, T, h, w) of tokens (B, T n, D)."""
+    def unembed(self, x: Tensor, time: Tensor) -> Tensor:
+        """Return the predicted frames (B, C, T, h, w) of tokens (B, T n, D) and their ``FlowTime.vector``."""
         (pt, ph, pw), (rows, columns) = self.latent.patch, self.latent.grid
         values = self.head(x, time).unflatten(-1, (pt, ph, pw, self.latent.channels))
         frames = values.unflatten(1, (-1, rows, columns)).permute(0, 7, 1, 4, 2, 5, 3, 6)

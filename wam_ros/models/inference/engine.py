@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 
 from wam_ros.core.errors import ConfigError, ShapeError, mismatch
-from wam_ros.models.block import Expert, FlowTime
+from wam_ros.models.block import Expert
 from wam_ros.models.fastwam import FastWam
 from wam_ros.models.inference.graphs import Replay
 from wam_ros.models.inference.lanes import FusedLayers, Kit, Lane, PlainLayers
@@ -20,6 +20,8 @@ from wam_ros.models.masks import Group, Procedure, attention_mask, table
 from wam_ros.models.rope import Rotation
 from wam_ros.models.sampling import Prefix, Sampled, schedules
 from wam_ros.models.schedule import Guide, Schedule, euler_step
+
+_Span = tuple[Group, int]
 
 Encode = Callable[[Tensor], Tensor]
 """Picture (B, 3, H, W) in -1..1 to a normalised latent (B, C, 1, h, w)."""
@@ -95,7 +97,9 @@ class Engine:
             memory = StaticMemory(p, batch, with_future=with_future, like=like)
         v = self._kit(video, memory, self._plan.video if with_future else None)
         a = self._kit(action, memory, self._plan.action)
-        n, m, k = ("first", p.first_tokens), ("future", p.future_tokens), ("action", p.horizon)
+        n: _Span = ("first", p.first_tokens)
+        m: _Span = ("future", p.future_tokens)
+        k: _Span = ("action", p.horizon)
         frames = p.latent.frames
         self._first = self._lane(v, "first", [n], [n], video.rotation(0, 1))
         self._future = self._lane(v, "future", [m], [n, m], video.rotation(1, frames - 1))
@@ -112,9 +116,7 @@ class Engine:
         text = CachedText(expert) if s.text_once else LiveText(expert)
         return Kit(layers, time, text, memory, s.cut_last_block)
 
-    def _lane(
-        self, kit: Kit, role: Role, own: list[tuple[Group, int]], seen: list[tuple[Group, int]], rotation: Rotation
-    ) -> Lane:
+    def _lane(self, kit: Kit, role: Role, own: list[_Span], seen: list[_Span], rotation: Rotation) -> Lane:
         mask = attention_mask(own, seen, table(self.kind, training=False), self._device)
         needless = self.shortcuts.no_masks and bool(mask.all())
         return Lane(kit, role, kit.layers.placing(rotation), None if needless else mask)
@@ -135,6 +137,17 @@ class Engine:
         for source in self._text:
             source.ask(moved)
         self._asked = True
+
+    def warm_up(self, chunks: int = 2) -> None:
+        """Make the next ``act`` as fast as every later one: record graphs, compile, touch all weights.
+
+        Without an instruction it uses an empty one, so ``ask`` may come later.
+        """
+        if not self._asked:
+            p = self.model.params
+            self.ask(torch.zeros(1, p.text_length, p.video.text_dim))
+        for _ in range(chunks):
+            self.act(self._picture, self._proprio, (self._noise, self._frames_noise))
 
     @torch.no_grad()
     def act(
@@ -223,5 +236,5 @@ class Engine:
             n = self._first_tokens.shape[1]
             both = torch.cat((self._first_tokens, x), dim=1)
             x, time = self._video.run(both, t, self._clean_first, keys_only=keys_only)
-            x, time = x[:, n:], FlowTime(time.vector[:, n:], time.six[:, n:])
+            x, time = x[:, n:], time[:, n:]
         return frames if keys_only else video.unembed(x.to(video.dtype), time)

@@ -68,7 +68,7 @@ def fuse(block: Block, *, fp8: bool = False) -> Layer:
         stored(_matrix(text.o)),
         stored(_matrix(block.ffn[0])),
         stored(_matrix(block.ffn[2])),
-        torch.tensor(root * math.sqrt(own.norm_q.eps), device=own.norm_q.weight.device),
+        torch.tensor(root * math.sqrt(own.eps), device=own.norm_q.weight.device),
     )
 
 
@@ -76,14 +76,16 @@ def merged(linears: Sequence[nn.Linear]) -> Matrix:
     """Return one matrix for several layers with the same input; their parameters become views of it."""
     sizes = [linear.out_features for linear in linears]
     whole = Matrix(
-        torch.cat([linear.weight.detach() for linear in linears]), torch.cat([linear.bias.detach() for linear in linears])
+        torch.cat([linear.weight.detach() for linear in linears]),
+        torch.cat([linear.bias.detach() for linear in linears]),
     )
     for linear, weight, bias in zip(linears, whole.weight.split(sizes), whole.bias.split(sizes), strict=True):
         linear.weight.data, linear.bias.data = weight, bias
     return whole
 
 
-def _matrix(linear: nn.Linear) -> Matrix:
+def _matrix(linear: nn.Module) -> Matrix:
+    assert isinstance(linear, nn.Linear)
     return Matrix(linear.weight.detach(), linear.bias.detach())
 
 

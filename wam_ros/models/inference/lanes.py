@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 
 from wam_ros.models.attention import KeysValues, attend
-from wam_ros.models.block import Block, Expert, FlowTime, Modulation
+from wam_ros.models.block import Expert, Modulation
 from wam_ros.models.inference import fused
 from wam_ros.models.inference.memory import Role, SharedMemory
 from wam_ros.models.inference.shortcuts import Shortcuts
@@ -43,7 +43,7 @@ class PlainLayers:
     """The blocks themselves."""
 
     def __init__(self, expert: Expert) -> None:
-        self._blocks: list[Block] = list(expert.blocks)  # type: ignore[arg-type]
+        self._blocks = expert.layers
         self.dtype = expert.dtype
 
     def placing(self, rotation: Rotation) -> Placing:
@@ -65,7 +65,7 @@ class FusedLayers:
     dtype = torch.float32
 
     def __init__(self, expert: Expert, shortcuts: Shortcuts) -> None:
-        self._layers = [fused.fuse(block, fp8=shortcuts.fp8) for block in expert.blocks]  # type: ignore[arg-type]
+        self._layers = [fused.fuse(block, fp8=shortcuts.fp8) for block in expert.layers]
         self._sizes = expert.params.heads, expert.params.eps
         # Complex products are the fastest turn on a CPU; a compiler wants to see real numbers.
         self._as_complex = not shortcuts.compiled and self._layers[0].norm_qk.device.type == "cpu"
@@ -116,7 +116,7 @@ class Lane:
 
     def run(
         self, x: Tensor, t: float, clean: Tensor | None = None, *, keys_only: bool = False
-    ) -> tuple[Tensor, FlowTime]:
+    ) -> tuple[Tensor, Tensor]:
         """Run tokens through all layers, leaving their keys and values in the memory.
 
         Args:
@@ -126,7 +126,7 @@ class Lane:
             keys_only: the result is not wanted, so the last block may be cut.
 
         Returns:
-            The tokens after the last layer and their embedded flow time, for the output head.
+            The tokens after the last layer and their embedded flow time (B, M, D), for the output head.
         """
         layers = self.kit.layers
         time, modulations = self.kit.time.at(t, clean)

@@ -15,6 +15,15 @@ Role = Literal["first", "future", "video", "action"]
 """Whose tokens: the first frame, the later frames, both in one, or the rows."""
 
 
+READS: dict[Role, tuple[Role, ...]] = {
+    "first": (),
+    "future": ("first",),
+    "video": (),
+    "action": ("first", "future", "video"),
+}
+"""Whose keys and values a lane may read beside its own, where they have been left."""
+
+
 class SharedMemory(Protocol):
     """Keys and values of the tokens that later lanes may read."""
 
@@ -26,20 +35,13 @@ class SharedMemory(Protocol):
 class GrowingMemory:
     """Keeps what lanes leave as it is, and concatenates it for every reader."""
 
-    _reads: dict[Role, tuple[Role, ...]] = {
-        "first": (),
-        "future": ("first",),
-        "video": (),
-        "action": ("first", "future", "video"),
-    }
-
     def __init__(self) -> None:
         self._kept: dict[tuple[Role, int], KeysValues] = {}
 
     def extend(self, layer: int, role: Role, keys: Tensor, values: Tensor) -> KeysValues:
         """See :class:`SharedMemory`."""
         self._kept[role, layer] = keys, values
-        read = [self._kept[other, layer] for other in self._reads[role] if (other, layer) in self._kept]
+        read = [self._kept[other, layer] for other in READS[role] if (other, layer) in self._kept]
         all_keys, all_values = zip(*read, (keys, values), strict=True)
         return torch.cat(all_keys, dim=1), torch.cat(all_values, dim=1)
 

@@ -9,6 +9,7 @@ import torch
 
 from wam_ros.core.errors import ConfigError
 
+
 @dataclass(frozen=True)
 class Shortcuts:
     """Which work is avoided. All exact but ``fp8``; the last four are for CUDA.
@@ -61,4 +62,6 @@ class Shortcuts:
         if self.graphs and device.type != "cuda":
             raise ConfigError(f"shortcuts: graphs need a CUDA device, got {device.type}; switch graphs off")
         if self.fp8 and (device.type != "cuda" or torch.cuda.get_device_capability(device) < (8, 9)):
-            raise ConfigError(f"shortcuts: fp8 needs a CUDA device of capability 8.9 or newer, got {device}; switch fp8 off")
+            raise ConfigError(
+                f"shortcuts: fp8 needs a CUDA device of capability 8.9 or newer, got {device}; switch fp8 off"
+            )

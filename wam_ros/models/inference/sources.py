@@ -10,7 +10,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from wam_ros.models.block import Block, Expert, FlowTime, Modulation
+from wam_ros.models.block import Expert, Modulation
 from wam_ros.models.inference.fused import linear, merged
 from wam_ros.models.mot import Memory
 
@@ -18,8 +18,8 @@ from wam_ros.models.mot import Memory
 class TimeSource(Protocol):
     """Modulation of every layer at a flow time."""
 
-    def at(self, t: float, clean: Tensor | None = None) -> tuple[FlowTime, list[Modulation]]:
-        """Return what the output head and the layers need.
+    def at(self, t: float, clean: Tensor | None = None) -> tuple[Tensor, list[Modulation]]:
+        """Return the embedded time (B, M, D) for the output head, and the modulation of each layer.
 
         Args:
             t: flow time in 0..1000.
@@ -34,14 +34,13 @@ class LiveTime:
     def __init__(self, expert: Expert) -> None:
         self._expert = expert
 
-    def at(self, t: float, clean: Tensor | None = None) -> tuple[FlowTime, list[Modulation]]:
+    def at(self, t: float, clean: Tensor | None = None) -> tuple[Tensor, list[Modulation]]:
         """See :class:`TimeSource`."""
-        device = self._expert.time_embedding[0].weight.device
-        times = torch.full((1,), t, device=device)
+        times = torch.full((1,), t, device=self._expert.device)
         if clean is not None:
             times = times.expand(clean.shape[:2]).masked_fill(clean[..., 0], 0.0)
         time = self._expert.time(times)
-        return time, [block.modulate(time) for block in self._expert.blocks]
+        return time.vector, [block.modulate(time) for block in self._expert.layers]
 
 
 class TabulatedTime:
@@ -49,25 +48,23 @@ class TabulatedTime:
 
     def __init__(self, expert: Expert, times: Sequence[float], dtype: torch.dtype) -> None:
         live = LiveTime(expert)
-        self._table = {t: _cast(live.at(t), dtype) for t in {0.0, *times}}
+        self._vectors: dict[float, Tensor] = {}
+        self._layers: dict[float, Tensor] = {}
+        self._alike: dict[float, list[Modulation]] = {}
+        for t in {0.0, *times}:
+            self._vectors[t], layers = live.at(t)
+            # (layers, 6, D): the same for all samples and tokens.
+            self._layers[t] = torch.stack([torch.stack(layer)[:, 0, 0] for layer in layers]).to(dtype)
+            self._alike[t] = [Modulation(*layer.unbind(0)) for layer in self._layers[t].unbind(0)]
 
-    def at(self, t: float, clean: Tensor | None = None) -> tuple[FlowTime, list[Modulation]]:
-        """See :class:`TimeSource`."""
+    def at(self, t: float, clean: Tensor | None = None) -> tuple[Tensor, list[Modulation]]:
+        """See :class:`TimeSource`; without ``clean`` the modulations are vectors (D,)."""
         if clean is None:
-            return self._table[t]
-        (time, layers), (time_0, layers_0) = self._table[t], self._table[0.0]
-        mixed = FlowTime(
-            torch.where(clean, time_0.vector, time.vector), torch.where(clean[..., None], time_0.six, time.six)
-        )
+            return self._vectors[t], self._alike[t]
         # One selection for all layers, not one for each.
-        whole = torch.where(clean, *(torch.stack([torch.stack(m) for m in part]) for part in (layers_0, layers)))
-        return mixed, [Modulation(*layer.unbind(0)) for layer in whole.unbind(0)]
-
-
-def _cast(found: tuple[FlowTime, list[Modulation]], dtype: torch.dtype) -> tuple[FlowTime, list[Modulation]]:
-    """Return modulations as (D,): they are the same for all samples and tokens."""
-    time, layers = found
-    return time, [Modulation(*(part[0, 0].to(dtype) for part in layer)) for layer in layers]
+        at_0, at_t = (self._layers[time][:, :, None, None] for time in (0.0, t))
+        layers = [Modulation(*layer.unbind(0)) for layer in torch.where(clean, at_0, at_t).unbind(0)]
+        return torch.where(clean, self._vectors[0.0], self._vectors[t]), layers
 
 
 class TextSource(Protocol):
@@ -103,17 +100,17 @@ class LiveText:
     def layers(self) -> Memory:
         """See :class:`TextSource`."""
         context = self._expert.text(self._context)
-        return [block.cross_attn.keys_values(context) for block in self._expert.blocks]
+        return [block.cross_attn.keys_values(context) for block in self._expert.layers]
 
 
 class CachedText:
     """Keeps the text's keys and values; all layers of the state token are one matrix product."""
 
     def __init__(self, expert: Expert) -> None:
-        blocks: list[Block] = list(expert.blocks)  # type: ignore[arg-type]
+        text = [block.cross_attn for block in expert.layers]
         self._expert = expert
-        self._keys, self._values = (merged([getattr(b.cross_attn, name) for b in blocks]) for name in ("k", "v"))
-        self._norm = torch.stack([b.cross_attn.norm_k.weight for b in blocks])
+        self._keys, self._values = merged([t.k for t in text]), merged([t.v for t in text])
+        self._norm = torch.stack([t.norm_k.weight for t in text])
 
     def _all_layers(self, context: Tensor) -> tuple[Tensor, Tensor]:
         """Return keys and values of all layers, each (B, L, layers, heads, head_dim)."""

@@ -1,0 +1,34 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The bench of the model gives its keys, and the optimised engine's chunk is the eager one's."""
+
+from __future__ import annotations
+
+from argparse import ArgumentParser
+
+import pytest
+
+from wam_ros.bench import model
+from wam_ros.core.errors import ConfigError
+
+
+def run(*arguments: str) -> dict[str, float | str]:
+    parser = ArgumentParser()
+    model.add_arguments(parser)
+    return model.run(parser.parse_args(arguments))
+
+
+@pytest.mark.parametrize("name", ["fastwam", "fastwam_joint", "fastwam_idm"])
+def test_tiny_on_a_cpu_is_faster_at_equal_output(name):
+    figures = run("--model", name, "--repeats", "5")
+    assert {"params", "eager_ms", "optimised_ms", "roofline_ms", "max_error", "p99_ms"} <= figures.keys()
+    assert figures["max_error"] <= 1e-5
+    assert figures["rms_action"] > 0.5
+    assert figures["roofline_ms"] < figures["optimised_ms"] < figures["eager_ms"]
+
+
+@pytest.mark.parametrize(
+    ("arguments", "named"), [(("--size", "full"), "cuda"), (("--model", "abacus"), "fastwam_joint")]
+)
+def test_what_cannot_be_measured_is_refused(arguments, named):
+    with pytest.raises(ConfigError, match=named):
+        run(*arguments)
