@@ -19,6 +19,10 @@ os.environ.setdefault("OMP_NUM_THREADS", "1")
 
 from wam_ros.core.robot import Robot
 from wam_ros.files.assets import load_robot
+from wam_ros.sim.graphics import choose_backend
+
+# MuJoCo reads the choice when the first test imports it.
+choose_backend()
 
 
 @pytest.fixture(scope="session")
