@@ -71,4 +71,4 @@ def run(robot: Robot, endings: list[tuple[int, str, float, str]], complete: bool
     )
     attempts = [attempt(robot, seed, *ending) for seed, ending in enumerate(endings)]
     memory = {"sim_robot": 411.0, "policy": 183.5, "motion": 96.2, "safety": 88.0, "operator": 164.0}
-    return Run(setup, attempts, complete, "", 31.4, memory)
+    return Run(setup, attempts, complete, wall_s=31.4, memory_mb=memory)

@@ -68,9 +68,9 @@ def run_attempts(
         check: raises a WamError when a needed process has ended.
         patience: how long to wait for what.
     """
-    latency_s = options.declared_latency_s if options.pace == "lockstep" else None
-    run = Run(make_setup(robot, task, policy, options.pace, latency_s, options.seed, episodes))
-    listener.begins(run.setup)
+    setup = make_setup(robot, task, policy, options.pace, options.declared_latency_s, options.seed, episodes)
+    run = Run(setup)
+    listener.begins(setup)
     context = Context()
     rclpy.init(context=context, args=[], signal_handler_options=SignalHandlerOptions.NO)
     begun_s = monotonic()
@@ -84,12 +84,14 @@ def run_attempts(
             write_interim(folder, run)
         run.complete = True
     except (WamError, KeyboardInterrupt) as error:
+        run.interrupted = isinstance(error, KeyboardInterrupt)
         run.error = str(error) or "interrupted by the operator"
     finally:
         run.wall_s = monotonic() - begun_s
         run.memory_mb["operator"] = round(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024, 1)
         operator.destroy_node()
         rclpy.try_shutdown(context=context)
+        write_interim(folder, run)
     return run
 
 

@@ -81,13 +81,16 @@ class ViewerNode(Node):
     def _open_page(self, port: int) -> Any:
         from wam_ros.view.page import Page  # rviz alone needs no browser library
 
-        page = Page(self._robot, port, self._wish.trigger)
+        page = Page(self._robot, port, self.ask_to_stop)
         self.get_logger().info(f"look at {page.url}")
         return page
 
+    def ask_to_stop(self) -> None:
+        """Ask safety for a stop; may be called by any thread, as the page's button does."""
+        self._wish.trigger()
+
     def _on_stop(self) -> None:
-        """The page's button: ask safety, on the executor's thread."""
-        self.get_logger().warning("stop pressed on the page")
+        self.get_logger().warning("stop asked for on the page")
         self._stop.call_async(Trigger.Request())
 
     def _on_show(self) -> None:
@@ -126,7 +129,7 @@ class ViewerNode(Node):
         before = dict(self._figures)
         for node, key, label, unit in FIGURES:
             if key in statuses.get(node, {}):
-                self._figures[label] = f"{statuses[node][key]} {unit}"
+                self._figures[label] = f"{statuses[node][key][:6]} {unit}"
         if self._figures != before:
             self._page.show_figures(self._figures)
         policy = statuses.get("policy", {})

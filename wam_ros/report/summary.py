@@ -39,7 +39,7 @@ class Setup:
     """What was run, and how.
 
     Attributes:
-        declared_latency_s: the inference latency by which simulated time advances; None in realtime.
+        declared_latency_s: a chunk lands so long after its capture; in realtime perhaps later.
         episodes: attempts asked for.
     """
 
@@ -52,11 +52,11 @@ class Setup:
     pace: str
     seed: int
     episodes: int
-    declared_latency_s: float | None = None
+    declared_latency_s: float = 0.0
 
 
 def make_setup(
-    robot: Robot, task: Task, policy: Policy, pace: str, declared_latency_s: float | None, seed: int, episodes: int
+    robot: Robot, task: Task, policy: Policy, pace: str, declared_latency_s: float, seed: int, episodes: int
 ) -> Setup:
     """Return what a summary says of a run before it begins."""
     return Setup(
@@ -112,6 +112,7 @@ class Run:
     Attributes:
         complete: every attempt asked for was made and judged.
         error: the sentence that ended it early.
+        interrupted: a person ended it early.
         memory_mb: process name to its largest resident memory.
     """
 
@@ -119,6 +120,7 @@ class Run:
     attempts: list[Attempt] = field(default_factory=list)
     complete: bool = False
     error: str = ""
+    interrupted: bool = False
     wall_s: float = 0.0
     memory_mb: dict[str, float] = field(default_factory=dict)
 

@@ -12,7 +12,7 @@ import html
 import io
 import re
 import socket
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from unittest import mock
 
@@ -69,7 +69,9 @@ class Page:
     def _make_scene(self, robot: Robot) -> None:
         scene = self._server.scene
         urdf = yourdfpy.URDF.load(io.StringIO(urdf_text(robot)))
-        self._robot = _Joints(robot, ViserUrdf(self._server, urdf, root_node_name="/robot"), urdf)
+        self._robot = ViserUrdf(self._server, urdf, root_node_name="/robot")
+        self._joints = DrawnJoints(robot, urdf.actuated_joint_names)
+        self.show_joints(robot.ready_position())
         T_root_base = np.linalg.inv(Kinematics(robot).pose(robot.ready_position(), urdf.base_link))
         wxyz = viser.transforms.SO3.from_matrix(T_root_base[:3, :3]).wxyz
         scene.add_frame("/base", show_axes=False, wxyz=wxyz, position=T_root_base[:3, 3])
@@ -98,7 +100,7 @@ class Page:
 
     def show_joints(self, position: FloatArray) -> None:
         """Move the robot to (J,) positions in robot order."""
-        self._robot.show(position)
+        self._robot.update_cfg(self._joints.configuration(position))
 
     def show_pictures(self, pictures: Mapping[str, ByteImage]) -> None:
         """Show (H, W, 3) RGB pictures of some cameras."""
@@ -117,7 +119,7 @@ class Page:
 
     def show_figures(self, figures: Mapping[str, str]) -> None:
         """Show label and value pairs."""
-        self._figures.content = "\n\n".join(f"{label}: **{value}**" for label, value in figures.items())
+        self._figures.content = "\n\n".join(f"{label}: **{value.strip()}**" for label, value in figures.items())
 
     def add_latency(self, time_s: float, latency_ms: float) -> None:
         """Add a point to the latency plot."""
@@ -130,26 +132,24 @@ class Page:
         self._server.stop()
 
 
-class _Joints:
-    """Robot order to the joints of a drawn URDF."""
+class DrawnJoints:
+    """Robot order to the joints of a URDF as it is drawn, fingers and locked joints included."""
 
-    def __init__(self, robot: Robot, drawn: ViserUrdf, urdf: yourdfpy.URDF) -> None:
-        self._drawn = drawn
-        names = list(urdf.actuated_joint_names)
-        self._configuration = np.array([robot.fixed_joints_rad.get(name, 0.0) for name in names])
-        scales = {joint: (joint, 1.0) for arm in robot.arms for joint in arm.joints}
+    def __init__(self, robot: Robot, names: Sequence[str]) -> None:
+        moved_by = {joint: (joint, 1.0) for arm in robot.arms for joint in arm.joints}
         for arm in robot.arms:
-            scales |= {finger: (arm.gripper.joint, opened) for finger, opened in arm.gripper.fingers.items()}
-        moved = [(i, *scales[name]) for i, name in enumerate(names) if name in scales]
+            moved_by |= {finger: (arm.gripper.joint, opened) for finger, opened in arm.gripper.fingers.items()}
+        moved = [(i, *moved_by[name]) for i, name in enumerate(names) if name in moved_by]
+        self._locked = np.array([robot.fixed_joints_rad.get(name, 0.0) for name in names])
         self._slots = np.array([i for i, _, _ in moved])
         self._columns = np.array([robot.joint_names.index(joint) for _, joint, _ in moved])
         self._scales = np.array([scale for _, _, scale in moved])
-        self.show(robot.ready_position())
 
-    def show(self, position: FloatArray) -> None:
-        """Draw (J,) positions in robot order."""
-        self._configuration[self._slots] = position[self._columns] * self._scales
-        self._drawn.update_cfg(self._configuration)
+    def configuration(self, position: FloatArray) -> FloatArray:
+        """Return the drawn joints' positions for (J,) positions in robot order."""
+        configuration = self._locked.copy()
+        configuration[self._slots] = position[self._columns] * self._scales
+        return configuration
 
 
 class ContactSheet:
