@@ -211,7 +211,7 @@ def test_a_leader_must_be_a_stream_that_may_lead():
 
 @pytest.mark.parametrize("loss", [0, 5, 20])
 def test_lost_frames_cost_hardly_more_than_they_must(loss):
-    figures = bench._lossy(loss)
+    figures = bench.figures_of(f"loss{loss}", [bench.traffic(loss / 100, seed=seed) for seed in (5, 6)])
     assert figures[f"yield_loss{loss}"] >= 0.99
     assert figures[f"spread_ratio_loss{loss}"] <= 1.05
     assert figures[f"out_of_order_loss{loss}"] == 0
