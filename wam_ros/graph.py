@@ -123,20 +123,22 @@ def build_graph(robot: Robot, task: Task, policy: Policy, options: RunOptions) -
         ConfigError: when the three do not fit together or an option is meant for another graph.
     """
     _check_fits(robot, task, policy, options)
-    shared: dict[str, Value] = {"robot": options.robot, "task": options.task, "use_sim_time": robot.simulated}
-    line: list[tuple[str, dict[str, Value]]] = [
-        ("policy", {"policy": options.policy, "declared_latency_s": options.latency_s}),
-        ("motion", {}),
-        ("safety", {}),
-    ]
-    if robot.simulated:
-        line.insert(0, ("sim_robot", {"seed": options.seed, "pace": options.pace}))
+    about_robot: dict[str, Value] = {"robot": options.robot, "use_sim_time": robot.simulated}
+    about_task = {**about_robot, "task": options.task}
+    line: dict[str, dict[str, Value]] = {
+        "sim_robot": {**about_task, "seed": options.seed, "pace": options.pace},
+        "policy": {**about_task, "policy": options.policy, "declared_latency_s": options.latency_s},
+        "motion": {**about_task},
+        "safety": {**about_robot},
+    }
+    if not robot.simulated:
+        del line["sim_robot"]
     if options.pace == "lockstep":
         _close_ring(line)
     if options.view:
-        line.append(("viewer", {}))
-    specs = (NodeSpec(name, name, shared | params, required=name != "viewer") for name, params in line)
-    return _with_params(tuple(specs), options)
+        line["viewer"] = {**about_task}
+    _add_params(line, options)
+    return tuple(NodeSpec(name, name, params, required=name != "viewer") for name, params in line.items())
 
 
 def _check_fits(robot: Robot, task: Task, policy: Policy, options: RunOptions) -> None:
@@ -147,17 +149,15 @@ def _check_fits(robot: Robot, task: Task, policy: Policy, options: RunOptions) -
         raise ConfigError(f"pace lockstep needs a simulated robot and {robot.name} is real; choose pace realtime")
 
 
-def _close_ring(line: list[tuple[str, dict[str, Value]]]) -> None:
+def _close_ring(line: dict[str, dict[str, Value]]) -> None:
     """Tell each node whose token it waits for; the first waits for the last."""
-    names = [name for name, _ in line]
-    for i, (_, params) in enumerate(line):
-        params["lockstep_after"] = names[i - 1]
+    names = list(line)
+    for before, name in zip((names[-1], *names), names, strict=False):
+        line[name]["lockstep_after"] = before
 
 
-def _with_params(specs: tuple[NodeSpec, ...], options: RunOptions) -> tuple[NodeSpec, ...]:
-    by_name = {spec.name: dict(spec.params) for spec in specs}
+def _add_params(line: dict[str, dict[str, Value]], options: RunOptions) -> None:
     for node, parameter, value in options.params:
-        if node not in by_name:
-            raise ConfigError(mismatch(f"node of parameter {parameter}", ", ".join(by_name), node, "choose one"))
-        by_name[node][parameter] = value
-    return tuple(NodeSpec(s.name, s.target, by_name[s.name], s.remaps, s.required) for s in specs)
+        if node not in line:
+            raise ConfigError(mismatch(f"node of parameter {parameter}", ", ".join(line), node, "choose one"))
+        line[node][parameter] = value

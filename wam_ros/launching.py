@@ -7,7 +7,7 @@
 from __future__ import annotations
 
 import os
-from typing import TYPE_CHECKING, Any, cast
+from typing import TYPE_CHECKING, Any, TypeVar, cast
 
 from wam_ros.core.errors import ConfigError, mismatch
 from wam_ros.environment import additions
@@ -17,6 +17,9 @@ from wam_ros.ros.orphan import RUNNER_PID
 if TYPE_CHECKING:
     from launch import LaunchContext, LaunchDescription, LaunchDescriptionEntity
 
+N = TypeVar("N", int, float)
+
+#: Name of each launch argument to its default and description.
 ARGUMENTS = {
     "robot": ("", "name or YAML path; empty: the task's"),
     "policy": ("", "name or YAML path; empty: the task's"),
@@ -49,9 +52,9 @@ def options_from(task: str, arguments: dict[str, str]) -> RunOptions:
         task,
         arguments["robot"],
         arguments["policy"],
-        seed=int(_number("seed", arguments["seed"])),
+        seed=_number("seed", arguments["seed"], int),
         pace=cast("Pace", arguments["pace"]),
-        declared_latency_s=_number("latency_ms", latency) / 1000 if latency else None,
+        declared_latency_s=_number("latency_ms", latency, float) / 1000 if latency else None,
         view=arguments["view"].lower() == "true",
     )
 
@@ -69,12 +72,20 @@ def from_graph(task: str) -> LaunchDescription:
 
 
 def _entities(context: LaunchContext, task: str) -> list[LaunchDescriptionEntity]:
-    from launch.actions import SetEnvironmentVariable
+    from launch.actions import LogInfo, SetEnvironmentVariable
 
     plan = make_plan(options_from(task, {name: context.launch_configurations[name] for name in ARGUMENTS}))
     environment = additions(os.environ, simulated=plan.robot.simulated) | {RUNNER_PID: str(os.getpid())}
     variables = [SetEnvironmentVariable(name, value) for name, value in environment.items()]
-    return [*variables, *(_node(spec) for spec in plan.specs)]
+    begin = [LogInfo(msg=f"to begin: {line}") for line in beginnings(plan.robot.simulated)]
+    return [*variables, *(_node(spec) for spec in plan.specs), *begin]
+
+
+def beginnings(simulated: bool) -> list[str]:
+    """Return the commands with which a person lets a launched graph begin; ``wam run`` does it by itself."""
+    call = "ros2 service call"
+    arm = f"{call} /arm std_srvs/srv/SetBool '{{data: true}}'"
+    return [arm, f"{call} /sim/play std_srvs/srv/SetBool '{{data: true}}'"] if simulated else [arm]
 
 
 def _node(spec: NodeSpec) -> LaunchDescriptionEntity:
@@ -90,8 +101,8 @@ def _node(spec: NodeSpec) -> LaunchDescriptionEntity:
     return Node(**keywords, output="screen", **ending)
 
 
-def _number(name: str, text: str) -> float:
+def _number(name: str, text: str, kind: type[N]) -> N:
     try:
-        return float(text)
+        return kind(text)
     except ValueError as error:
-        raise ConfigError(mismatch(f"launch argument {name}", "a number", repr(text), "correct it")) from error
+        raise ConfigError(mismatch(f"launch argument {name}", kind.__name__, repr(text), "correct it")) from error

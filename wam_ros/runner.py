@@ -29,6 +29,8 @@ from wam_ros.shared_memory import remove_abandoned, segments_of
 ENDINGS = ((signal.SIGINT, 5.0), (signal.SIGTERM, 2.0), (signal.SIGKILL, 2.0))
 
 SAMPLE_S = 1.0
+# Exit code of a node that was told something wrong.
+MISTAKE = 2
 
 
 class NodeEndedError(WamError):
@@ -119,14 +121,14 @@ class Runner:
         return {child.spec.name: round(child.peak_kb / 1024, 1) for child in self._children}
 
     def check(self) -> None:
-        """See that the required nodes are alive; cheap, to be called often.
+        """See that the required nodes are alive, and the others not refused; cheap, to be called often.
 
         Raises:
-            NodeEndedError: naming the first required node that is gone.
+            NodeEndedError: naming the node that is gone.
         """
         for child in self._children:
             code = child.process.poll()
-            if code is not None and child.spec.required:
+            if code is not None and (child.spec.required or code == MISTAKE):
                 self.lost = NodeEndedError(child.spec.name, code, child.log)
                 raise self.lost
         if monotonic() - self._sampled_s > SAMPLE_S:

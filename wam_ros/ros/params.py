@@ -69,10 +69,12 @@ def declare(node: Node, cls: type[T]) -> T:
     """Declare every field of ``cls`` on the node and return the values in force.
 
     Raises:
-        ConfigError: a value is missing, of another type, out of range, or refused by ``cls``.
+        ConfigError: a value is missing, of another type, out of range, refused by ``cls``, or given under
+            a name that no field has.
     """
     hints = get_type_hints(cls)
     fields = dataclasses.fields(cls)  # type: ignore[arg-type]
+    _refuse_unknown(node, [f.name for f in fields])
     return cls(**{f.name: _declare_field(node, f, hints[f.name]) for f in fields})
 
 
@@ -92,6 +94,14 @@ def descriptor(field: dataclasses.Field[Any], hint: Any) -> ParameterDescriptor:
     if lower is not None and hint is int:
         out.integer_range = [IntegerRange(from_value=int(lower), to_value=int(upper), step=0)]
     return out
+
+
+def _refuse_unknown(node: Node, names: list[str]) -> None:
+    """ROS passes over a misspelt parameter in silence."""
+    for given in node._parameter_overrides:
+        if given not in names and given != "use_sim_time" and not given.startswith("qos_overrides."):
+            what = f"{node.get_name()}: parameter"
+            raise ConfigError(mismatch(what, ", ".join(names), given, "correct its name"))
 
 
 def _declare_field(node: Node, field: dataclasses.Field[Any], hint: Any) -> Any:
