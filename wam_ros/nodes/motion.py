@@ -20,6 +20,7 @@ from wam_ros.core.errors import ShapeError, UnsafeCommandError
 from wam_ros.core.safety import State
 from wam_ros.core.types import NS_PER_S, Chunk, nanoseconds
 from wam_ros.files.assets import load_robot, load_task
+from wam_ros.kinematics.workspace import Workspace
 from wam_ros.motion.splicer import Splicer
 from wam_ros.motion.stage import MotionStage, StageBounds
 from wam_ros.ros.act import CommandSink
@@ -32,10 +33,8 @@ from wam_ros.ros.qos import COMMAND, LATCHED
 from wam_ros.ros.status import ERROR, OK, StatusReporter, Value
 from wam_ros.ros.timebase import PeriodMeter, reader, steady_clock, timebase_of
 
-#: How long the arms may take to rest when the process is asked to end.
-_LAST_NS = 1_500_000_000
-#: Pace at which other publishers of our topics are looked for.
-_LOOK_AROUND_S = 0.4
+_LAST_NS = 1_500_000_000  # the arms' time to rest when the process is asked to end
+_LOOK_AROUND_S = 0.4  # pace at which other publishers of our topics are looked for
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -58,7 +57,8 @@ class MotionNode(Node):
         robot, task = load_robot(params.robot), load_task(params.task)
         self._idle, self._committed_ns = params.idle_publishers, nanoseconds(params.committed_s)
         self._time, self._steady_ns = timebase_of(self), reader(steady_clock())
-        self._stage = MotionStage(Splicer.for_robot(robot, method=task.method), robot, params)
+        splicer = Splicer.for_robot(robot, method=task.method, free=Workspace(robot, task.workspace).holds)
+        self._stage = MotionStage(splicer, robot, params)
         self._sink = CommandSink(self, robot)
         self._feedback = JointFeedback(self, robot, self._time.now_ns, self._check_ring)
         self._meter = PeriodMeter(round(NS_PER_S / robot.command_rate_hz))
