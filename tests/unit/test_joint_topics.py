@@ -43,3 +43,16 @@ def test_rates_scale_as_positions_do(robot):
 def test_too_few_values_are_refused():
     with pytest.raises(ShapeError, match=r"at least 6, got 5"):
         feedback_topics(ROBOT)[0].from_native([0.0] * 5)
+
+
+def test_values_are_taken_by_name_where_the_driver_names_our_joints(robot):
+    topic = feedback_topics(robot)[0]
+    names = ["torso", *reversed(topic.joints)]
+    assert topic.from_native([9.0, *range(6)], names).tolist() == [5, 4, 3, 2, 1, 0]
+
+
+def test_placeholder_names_are_passed_over_and_half_known_names_refused(robot):
+    topic = feedback_topics(robot)[0]
+    assert topic.from_native(list(range(8)), ["left"]).tolist() == [0, 1, 2, 3, 4, 5]
+    with pytest.raises(ShapeError, match="all our joints or none"):
+        topic.from_native(list(range(6)), [topic.joints[0], *"abcde"])

@@ -61,7 +61,7 @@ class JointFeedback:
 
     def _on_message(self, topic: JointTopic, msg: JointState) -> None:
         try:
-            values = topic.from_native(msg.position)
+            values = topic.from_native(msg.position, msg.name)
         except ShapeError:
             self.malformed += 1
             return

@@ -100,7 +100,7 @@ class SideListener:
 
     def _on_joints(self, topic: JointTopic, msg: JointStateMsg) -> None:
         try:
-            self._position[topic.columns] = topic.from_native(msg.position)
+            self._position[topic.columns] = topic.from_native(msg.position, msg.name)
         except ShapeError:
             self.malformed += 1
             return
