@@ -39,7 +39,7 @@ def _set_physics(spec: mujoco.MjSpec) -> None:
     # Flexes need "discrete" from MuJoCo 3.17 on; conjugate gradients is the fastest solver for them.
     spec.option.integrator = mujoco.mjtIntegrator.mjINT_DISCRETE
     spec.option.solver = mujoco.mjtSolver.mjSOL_CG
-    spec.option.iterations, spec.option.tolerance = 30, 1e-6
+    spec.option.iterations, spec.option.tolerance = 10, 1e-4  # looser ones fold alike in two thirds of the time
     spec.memory = 64 << 20
 
 

@@ -66,7 +66,8 @@ def covered_area_m2(points: FloatArray, triangles: NDArray[np.int32]) -> float:
         points: (N, 2) [m].
         triangles: (T, 3) indices into points.
     """
-    steps = np.linspace(0, 1, 12)
+    longest_m = np.linalg.norm(points[triangles] - points[np.roll(triangles, 1, axis=1)], axis=-1).max()
+    steps = np.linspace(0, 1, int(longest_m / (0.8 * CELL_M)) + 2)  # closer than the cells, so that none is skipped
     first, second = (w.ravel() for w in np.meshgrid(steps, steps))
     inside = first + second <= 1.0001
     weights = np.stack([first, second, 1 - first - second], axis=-1)[inside]
