@@ -24,7 +24,11 @@ def check(kind: str, name: str) -> list[str]:
     Raises:
         WamError: what is not.
     """
-    return {"robot": check_robot, "task": check_task, "policy": check_policy}[kind](name)
+    try:
+        return {"robot": check_robot, "task": check_task, "policy": check_policy}[kind](name)
+    except ConfigError as error:
+        # What is found by holding files against each other does not know the one that is being checked.
+        raise error if name in str(error) else ConfigError(f"{kind} {name}: {error}") from error
 
 
 def check_robot(name: str) -> list[str]:
@@ -36,7 +40,7 @@ def check_robot(name: str) -> list[str]:
     lines = [f"{robot.name}: {robot.description}"]
     for arm in robot.arms:
         places = [model.joints[model.getJointId(joint)].idx_q for joint in arm.joints]
-        _check_within(robot, arm, model.lowerPositionLimit[places], model.upperPositionLimit[places])
+        _check_within(robot.urdf, arm, model.lowerPositionLimit[places], model.upperPositionLimit[places])
         lines.append(f"arm {arm.name}: {len(arm.joints)} joints and a gripper, limits within {robot.urdf}")
     for camera in robot.cameras:
         size = f"{camera.width}x{camera.height} at {camera.rate_hz:g} Hz"
@@ -91,14 +95,14 @@ def _description(load: Callable[[str], Robot | Task | Policy], name: str) -> str
         return str(error)
 
 
-def _check_within(robot: Robot, arm: Arm, lower: Sequence[float], upper: Sequence[float]) -> None:
+def _check_within(urdf: str, arm: Arm, lower: Sequence[float], upper: Sequence[float]) -> None:
     """Refuse targets beyond what the URDF says the joints can do."""
     limits = arm.limits
     for joint, low, high, least, most in zip(arm.joints, limits.lower_rad, limits.upper_rad, lower, upper, strict=True):
         if low < least or high > most:
-            what = f"robot {robot.name}: arm {arm.name}: limits of {joint}"
+            what = f"arm {arm.name}: limits of {joint}"
             raise ConfigError(
-                mismatch(what, f"within {least:g}..{most:g} ({robot.urdf})", f"{low:g}..{high:g}", "narrow them")
+                mismatch(what, f"within {least:g}..{most:g} ({urdf})", f"{low:g}..{high:g}", "narrow them")
             )
 
 

@@ -116,6 +116,16 @@ class Runner:
         return {child.spec.name: child.process.pid for child in self._children}
 
     @property
+    def exit_codes(self) -> dict[str, int | None]:
+        """What each node ended with; None while it runs."""
+        return {child.spec.name: child.process.poll() for child in self._children}
+
+    @property
+    def segments(self) -> frozenset[Path]:
+        """Shared memory that the nodes were seen to hold, their neighbours' included."""
+        return frozenset().union(*(child.segments for child in self._children))
+
+    @property
     def peak_memory_mb(self) -> dict[str, float]:
         """Largest resident memory of each node so far [MB]."""
         return {child.spec.name: round(child.peak_kb / 1024, 1) for child in self._children}
@@ -132,18 +142,18 @@ class Runner:
                 self.lost = NodeEndedError(child.spec.name, code, child.log)
                 raise self.lost
         if monotonic() - self._sampled_s > SAMPLE_S:
-            self._sample()
+            self.sample()
 
     def stop(self) -> None:
         """End every node: ask, insist, kill. A further Ctrl-C goes on to the next step at once."""
-        self._sample()
+        self.sample()
         for number, patience_s in ENDINGS:
             with suppress(KeyboardInterrupt):
                 self._send(number)
                 if self._gone_within(patience_s):
                     break
         if any(child.process.returncode not in (0, 2) for child in self._children):
-            remove_abandoned(frozenset().union(*(child.segments for child in self._children)))
+            remove_abandoned(self.segments)
 
     def _start(self, spec: NodeSpec) -> _Child:
         params_file, log = self._folder / f"{spec.name}.yaml", self._folder / f"{spec.name}.log"
@@ -159,7 +169,8 @@ class Runner:
             )
         return _Child(spec, process, log)
 
-    def _sample(self) -> None:
+    def sample(self) -> None:
+        """Keep what only a living process shows: its memory, and the shared memory it holds."""
         self._sampled_s = monotonic()
         for child in self._children:
             child.sample()
