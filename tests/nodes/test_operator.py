@@ -14,6 +14,7 @@ import pytest
 
 rclpy = pytest.importorskip("rclpy", reason="no ROS 2 in this environment")
 pytest.importorskip("mujoco", reason="no MuJoCo in this environment")
+from diagnostic_msgs.msg import DiagnosticStatus
 from rclpy.executors import SingleThreadedExecutor
 from rclpy.node import Node
 from rclpy.parameter import Parameter
@@ -31,6 +32,7 @@ from wam_ros.nodes.sim_robot import SimRobot
 from wam_ros.report.witness import Witness
 from wam_ros.ros.arming import Arming
 from wam_ros.ros.listen import SideListener, take_all
+from wam_ros.ros.qos import LATCHED
 from wam_ros.ros.referee import PersonReferee
 from wam_ros.ros.wait import Patience, Waiter
 
@@ -68,10 +70,13 @@ class Graph:
         for spec in build_graph(robot, task, load_policy("hold"), OPTIONS):
             overrides = [Parameter(name, value=value) for name, value in spec.params.items()]
             try:
-                self.nodes[spec.name] = CLASSES[spec.target](context=context, parameter_overrides=overrides)
+                self.add(CLASSES[spec.target](context=context, parameter_overrides=overrides))
             except MissingDependencyError as error:
                 pytest.skip(str(error))
-            self.executor.add_node(self.nodes[spec.name])
+
+    def add(self, node):
+        self.nodes[node.get_name()] = node
+        self.executor.add_node(node)
 
     def turn(self):
         until_s = monotonic() + TURN_S
@@ -84,17 +89,44 @@ class Graph:
             node.destroy_node()
 
 
-@pytest.fixture
-def short_task():
-    return replace(load_task("towel_fold"), timeout_s=0.5)
+class Person(Node):
+    """Stops the robot once, as soon as it runs."""
+
+    def __init__(self, context):
+        super().__init__("person", context=context)
+        self._stop = self.create_client(Trigger, "safety_stop")
+        self._asked = False
+        self.create_subscription(DiagnosticStatus, "safety/state", self._on_safety, LATCHED)
+
+    def _on_safety(self, status):
+        if status.message == "RUNNING" and not self._asked:
+            self._asked = True
+            self._stop.call_async(Trigger.Request())
+
+
+TASK = replace(load_task("towel_fold"), timeout_s=0.4)
 
 
 @pytest.fixture
-def graph(ros_context, robot, short_task):
+def graph(ros_context, robot):
     with ExitStack() as stack:
-        graph = Graph(ros_context, robot, short_task)
+        graph = Graph(ros_context, robot, TASK)
         stack.callback(graph.close)
         yield graph
+
+
+@pytest.fixture(scope="module")
+def story(robot, tmp_path_factory):
+    """Two attempts: the first is stopped by a person, the second runs out of time."""
+    context, folder, listener = rclpy.Context(), tmp_path_factory.mktemp("run"), Silent()
+    rclpy.init(context=context)
+    with ExitStack() as stack:
+        stack.callback(rclpy.try_shutdown, context=context)
+        graph = Graph(context, robot, TASK)
+        stack.callback(graph.close)
+        graph.add(Person(context))
+        run = attempts(robot, TASK, folder, listener, episodes=2, check=graph.turn)
+    return run, listener, folder
 
 
 def attempts(robot, task, folder, listener, **changes):
@@ -102,52 +134,42 @@ def attempts(robot, task, folder, listener, **changes):
     return run_attempts(robot, task, load_policy("hold"), OPTIONS, folder, listener, **given)
 
 
-def test_every_attempt_is_armed_watched_and_written_down(graph, robot, short_task, tmp_path):
-    listener = Silent()
-    run = attempts(robot, short_task, tmp_path, listener, episodes=2, check=graph.turn)
+def test_a_stop_ends_the_attempt_with_its_cause_and_the_next_one_is_armed_anew(story):
+    run, listener, _ = story
     assert (run.error, run.complete) == ("", True)
-    assert listener.endings == [(1, "timeout"), (2, "timeout")]
-    assert [attempt.seed for attempt in run.attempts] == [3, 4]
-    assert "the policy to load" in listener.waits
-    for attempt in run.attempts:
-        assert attempt.duration_s == pytest.approx(0.5, abs=0.2)
-        assert attempt.figures["motion__accepted"] >= 1
-        assert len(attempt.recording.frames()[0].pictures) == len(robot.cameras)
-        assert attempt.recording.latency_ms
-        times, measured = attempt.recording.measured()
-        assert np.ptp(times) > 0.3
-        assert measured[0] == pytest.approx(robot.ready_position(), abs=0.05)
-        assert len(attempt.recording.commanded(attempt.duration_s)[0]) > 5
-
-
-def test_a_run_that_goes_on_is_not_yet_a_success(graph, robot, short_task, tmp_path):
-    run = attempts(robot, short_task, tmp_path, Silent(), check=graph.turn)
-    interim = json.loads((tmp_path / "summary.json").read_text())
-    assert run.complete
-    assert interim["complete"] is False
-    assert interim["episodes"] == 1
-
-
-def test_a_stop_ends_the_attempt_with_its_cause_and_the_next_one_is_armed_anew(graph, robot, tmp_path, ros_context):
-    task, listener = replace(load_task("towel_fold"), timeout_s=1.5), Silent()
-    person = Node("person", context=ros_context)
-    graph.executor.add_node(person)
-    graph.nodes["person"] = person
-    stop, asked = person.create_client(Trigger, "safety_stop"), []
-
-    def turn():
-        graph.turn()
-        if listener.moments and listener.moments[-1].state == "RUNNING" and not asked:
-            asked.append(stop.call_async(Trigger.Request()))
-
-    run = attempts(robot, task, tmp_path, listener, episodes=2, check=turn)
-    assert run.error == ""
     assert [attempt.ending for attempt in run.attempts] == ["stopped", "timeout"]
     assert [attempt.stop_cause for attempt in run.attempts] == ["OPERATOR", ""]
     assert run.attempts[0].recording.states[-1].text == "STOPPED"
+    assert listener.endings == [(1, "stopped"), (2, "timeout")]
+    assert {"the policy to load", "safety's consent", "the arms to rest"} <= set(listener.waits)
 
 
-def test_time_that_stands_still_ends_the_run(graph, robot, short_task, tmp_path):
+def test_an_attempt_is_written_down_with_its_seed_its_time_and_its_figures(story):
+    attempt = story[0].attempts[1]
+    assert attempt.seed == OPTIONS.seed + 1
+    assert attempt.duration_s == pytest.approx(TASK.timeout_s, abs=0.2)
+    assert attempt.figures["motion__accepted"] >= 1
+    assert attempt.figures["policy__inferences"] == len(attempt.recording.latency_ms)
+    assert set(attempt.stages.values()) == {None}
+
+
+def test_what_is_seen_at_the_side_makes_a_recording(story, robot):
+    recording = story[0].attempts[1].recording
+    assert len(recording.frames()[0].pictures) == len(robot.cameras)
+    times, measured = recording.measured()
+    assert np.ptp(times) > 0.2
+    assert measured[0] == pytest.approx(robot.ready_position(), abs=0.05)
+    assert len(recording.commanded(TASK.timeout_s)[0]) > 5
+
+
+def test_a_run_that_is_not_reported_is_not_yet_called_complete(story):
+    run, _, folder = story
+    interim = json.loads((folder / "summary.json").read_text())
+    assert run.complete
+    assert (interim["complete"], interim["episodes"]) == (False, 2)
+
+
+def test_time_that_stands_still_ends_the_run(graph, robot, tmp_path):
     listener = Silent()
 
     def turn():
@@ -155,31 +177,31 @@ def test_time_that_stands_still_ends_the_run(graph, robot, short_task, tmp_path)
             graph.turn()
 
     run = attempts(
-        robot, replace(short_task, timeout_s=60.0), tmp_path, listener, check=turn, patience=replace(QUICK, still_s=1.0)
+        robot, replace(TASK, timeout_s=60.0), tmp_path, listener, check=turn, patience=replace(QUICK, still_s=1.0)
     )
     assert "clock stood still for 1 s" in run.error
     assert not run.complete
 
 
-def test_a_node_that_never_reports_is_named(robot, short_task, tmp_path):
-    run = attempts(robot, short_task, tmp_path, Silent(), patience=replace(QUICK, ready_s=0.2))
+def test_a_node_that_never_reports_is_named(robot, tmp_path):
+    run = attempts(robot, TASK, tmp_path, Silent(), patience=replace(QUICK, ready_s=0.2))
     assert run.error == "node policy never reported on diagnostics; look at its log (waited 0.2 s)"
     summary = json.loads((tmp_path / "summary.json").read_text())
     assert (summary["complete"], summary["error"], summary["episodes"]) == (False, run.error, 0)
 
 
-def test_a_process_that_ends_ends_the_run_with_its_sentence(robot, short_task, tmp_path):
+def test_a_process_that_ends_ends_the_run_with_its_sentence(robot, tmp_path):
     def check():
         raise RunError("node motion ended with code 1")
 
-    assert attempts(robot, short_task, tmp_path, Silent(), check=check).error == "node motion ended with code 1"
+    assert attempts(robot, TASK, tmp_path, Silent(), check=check).error == "node motion ended with code 1"
 
 
-def test_ctrl_c_ends_the_run_without_a_traceback(robot, short_task, tmp_path):
+def test_ctrl_c_ends_the_run_without_a_traceback(robot, tmp_path):
     def check():
         raise KeyboardInterrupt
 
-    run = attempts(robot, short_task, tmp_path, Silent(), check=check)
+    run = attempts(robot, TASK, tmp_path, Silent(), check=check)
     assert run.error == "interrupted by the operator"
     assert run.interrupted
 

@@ -14,6 +14,11 @@ from wam_ros.ros.wait import Patience, Waiter
 
 #: Nodes whose consent is needed before anything moves.
 ACTORS = ("policy", "motion", "safety")
+_LIVE = {state.value for state in State if state.live}
+
+
+#: Between two requests for safety's consent [s].
+ASK_AGAIN_S = 0.5
 
 
 class Said(Protocol):
@@ -83,7 +88,9 @@ class Arming:
         self._on_wait("cameras and joints")
         self._waiter.until(lambda: not self._seen.missing(), self._patience.arm_s, self._name_missing)
         self._on_wait("safety's consent")
-        self._waiter.until(self._armed, self._patience.arm_s, lambda: f"safety refused to arm: {self._answer}")
+        self._waiter.until(
+            self._armed, self._patience.arm_s, lambda: f"safety refused to arm: {self._answer}", every_s=ASK_AGAIN_S
+        )
         for name in ("motion", "policy"):
             self._await_live(name)
 
@@ -112,7 +119,7 @@ class Arming:
     def _await_live(self, name: str) -> None:
         self._on_wait(f"node {name} to see that the robot is armed")
         self._waiter.until(
-            lambda: State(self._seen.report(name).values.get("state", State.DISARMED.value)).live,
+            lambda: self._seen.report(name).values.get("state") in _LIVE,
             self._patience.arm_s,
             lambda: (
                 f"node {name} never saw that the robot is armed: {self._seen.report(name).message}; look at its log"

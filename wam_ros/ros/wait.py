@@ -53,17 +53,22 @@ class Waiter:
         self._check()
         take_all(self._executor)
 
-    def until(self, condition: Callable[[], bool], timeout_s: float, complaint: Callable[[], str]) -> None:
-        """Return when the condition holds.
+    def until(
+        self, condition: Callable[[], bool], timeout_s: float, complaint: Callable[[], str], every_s: float = 0.0
+    ) -> None:
+        """Return when the condition holds; it is asked at each gulp, but not more often than ``every_s``.
 
         Raises:
             RunError: with the complaint, when it has not come true in time.
         """
         deadline_s = monotonic() + timeout_s
         while not condition():
-            if monotonic() > deadline_s:
+            asked_s = monotonic()
+            if asked_s > deadline_s:
                 raise RunError(f"{complaint()} (waited {timeout_s:g} s)")
             self.gulp()
+            while monotonic() - asked_s < every_s:
+                self.gulp()
 
     def call(self, client: Client, request: Any, timeout_s: float = 10.0) -> Any:
         """Return a service's response.
