@@ -92,6 +92,11 @@ class Training:
         self._resume()
         self._metrics = Metrics.of(folder / METRICS, self.step)
 
+    @property
+    def metrics(self) -> list[dict[str, float]]:
+        """The logged steps so far: step, video, action, grad_norm, step_s, learning_rate."""
+        return list(self._metrics.rows)
+
     def run(self, batches: Iterable[Batch], *, quiet: bool = False) -> FastWam:
         """Train to the last step and return the model with averaged weights.
 

@@ -1,0 +1,119 @@
+# SPDX-License-Identifier: Apache-2.0
+"""What a training YAML says, and the run that it describes."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Literal
+
+import numpy as np
+import torch
+
+from wam_ros.core.card import VectorLayout
+from wam_ros.core.policy import Cell, Mosaic
+from wam_ros.models.fastwam import build
+from wam_ros.models.latent import PixelCodec
+from wam_ros.models.params import FastWamParams, sized
+from wam_ros.models.text import hashed_text
+from wam_ros.training.data import Episode, Windows, endless, z_scores
+from wam_ros.training.export import Provenance, export
+from wam_ros.training.loop import Training
+from wam_ros.training.objective import ObjectiveOptions
+from wam_ros.training.options import TrainOptions
+from wam_ros.training.synthetic import reach_episodes
+
+
+@dataclass(frozen=True)
+class SyntheticData:
+    """The synthetic set of :mod:`wam_ros.training.synthetic`: so many episodes of so many frames."""
+
+    episodes: int
+    length: int = 24
+    seed: int = 0
+
+
+@dataclass(frozen=True)
+class TrainSpec:
+    """A model, its data and its training.
+
+    Attributes:
+        size, variant, target, horizon, rate_hz, picture_height, picture_width: of the model.
+        synthetic: the data.
+        objective, options: how it is trained.
+        execute_rows: rows that the policy will execute of each chunk.
+    """
+
+    name: str
+    description: str
+    size: str
+    synthetic: SyntheticData
+    options: TrainOptions
+    variant: Literal["main", "joint", "idm", "no_co_train", "optional_idm"] = "main"
+    target: Literal["velocity", "x0"] = "x0"
+    horizon: int = 16
+    rate_hz: float = 10.0
+    picture_height: int = 96
+    picture_width: int = 80
+    action_dim: int = 14
+    execute_rows: int = 8
+    objective: ObjectiveOptions = field(default_factory=ObjectiveOptions)
+
+    def params(self) -> FastWamParams:
+        """Return the model's parameters."""
+        return sized(
+            self.size,
+            variant=self.variant,
+            target=self.target,
+            horizon=self.horizon,
+            rate_hz=self.rate_hz,
+            picture_height=self.picture_height,
+            picture_width=self.picture_width,
+            action_dim=self.action_dim,
+            proprio_dim=self.action_dim,
+        )
+
+
+def train(spec: TrainSpec, folder: Path, command: str = "", *, quiet: bool = False) -> list[dict[str, float]]:
+    """Train, or go on training, and leave a checkpoint in the folder; returns the logged steps.
+
+    Raises:
+        ConfigError: a spec that does not describe a model or cannot be trained.
+    """
+    torch.manual_seed(spec.options.seed)
+    params, episodes = spec.params(), _episodes(spec)
+    codec = PixelCodec(params.latent)
+    codec.fit(_pictures(episodes))
+    maps = z_scores(episodes)
+    windows = Windows(episodes, params, maps, lambda prompt: _embedded(prompt, params))
+    training = Training(build(params), spec.objective, spec.options, folder)
+    model = training.run(
+        endless(windows, codec, spec.options.batch_size, spec.options.seed + training.step), quiet=quiet
+    )
+    export(folder, params, model.state_dict(), codec, maps, _provenance(spec, params, command))
+    return training.metrics
+
+
+def _episodes(spec: TrainSpec) -> list[Episode]:
+    data = spec.synthetic
+    return reach_episodes(spec.params(), data.episodes, data.seed, data.length)
+
+
+def _pictures(episodes: Sequence[Episode]) -> torch.Tensor:
+    frames = torch.from_numpy(np.concatenate([episode.frames for episode in episodes]))
+    return frames.permute(0, 3, 1, 2).float() / 127.5 - 1
+
+
+def _embedded(prompt: str, params: FastWamParams) -> torch.Tensor:
+    return hashed_text(prompt, params.text_length, params.video.text_dim)[0]
+
+
+def _provenance(spec: TrainSpec, params: FastWamParams, command: str) -> Provenance:
+    layout = VectorLayout("joint_absolute", tuple(f"x{i}" for i in range(params.action_dim)))
+    height, width = params.latent.picture_height, params.latent.picture_width
+    mosaic = Mosaic(height, width, (Cell("picture", 0, 0, height, width),))
+    return Provenance(
+        spec.size, layout, layout, mosaic, "{task}", spec.execute_rows, "Apache-2.0", f"synthetic set, {spec.name}", command,
+        prefix_rows=spec.objective.prefix_rows,
+    )  # fmt: skip
