@@ -162,3 +162,22 @@ def test_rows_before_the_committed_motion_begins_get_its_first_point():
     )
     assert committed_rows(committed, (100, 250)).positions[:, 0].tolist() == [1.0, 1.5]
     assert committed_rows(committed, (400,)) is None
+
+
+@given(
+    st.lists(st.integers(1, 10**8), min_size=1, max_size=30),
+    st.lists(st.integers(-(10**8), 4 * 10**9), min_size=1, max_size=20),
+)
+def test_committed_rows_are_interpolated_linearly(gaps_ns, asked_ns):
+    start_ns = 17 * 10**17
+    knots = np.cumsum([0, *gaps_ns])
+    values = np.sin(knots / 1e7)[:, None].repeat(len(ROBOT.joint_names), axis=1)
+    committed = Trajectory(ROBOT.joint_names, tuple(start_ns + int(k) for k in knots), values, values, values)
+    wanted = sorted(set(asked_ns))
+    inside = [t for t in wanted if t <= knots[-1]]
+    rows = committed_rows(committed, [start_ns + t for t in wanted])
+    if not inside:
+        assert rows is None
+        return
+    assert rows.times_ns == tuple(start_ns + t for t in inside)
+    assert np.allclose(rows.positions[:, 0], np.interp(inside, knots, values[:, 0]))

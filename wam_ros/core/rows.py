@@ -7,7 +7,7 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from wam_ros.core.types import FloatArray, Trajectory
+from wam_ros.core.types import Trajectory
 
 
 def row_times_ns(stamp_ns: int, rate_hz: float, horizon: int) -> tuple[int, ...]:
@@ -23,15 +23,16 @@ def committed_rows(committed: Trajectory, times_ns: Sequence[int]) -> Trajectory
     """
     if not committed.times_ns:
         return None
-    times = [t for t in times_ns if t <= committed.times_ns[-1]]
+    times = tuple(t for t in times_ns if t <= committed.times_ns[-1])
     if not times:
         return None
-    columns = (committed.positions, committed.velocities, committed.accelerations)
-    return Trajectory(committed.names, tuple(times), *(_at(committed.times_ns, c, times) for c in columns))
-
-
-def _at(knots_ns: Sequence[int], values: FloatArray, times_ns: Sequence[int]) -> FloatArray:
     # Differences first: nanoseconds since 1970 do not fit into a float's 53 bits.
-    origin = knots_ns[0]
-    x, at = [k - origin for k in knots_ns], [t - origin for t in times_ns]
-    return np.stack([np.interp(at, x, column) for column in values.T], axis=1)
+    origin = committed.times_ns[0]
+    knots = np.array([t - origin for t in committed.times_ns], dtype=np.float64)
+    wanted = np.array([t - origin for t in times], dtype=np.float64)
+    after = np.clip(np.searchsorted(knots, wanted), 1, len(knots) - 1) if len(knots) > 1 else np.zeros(len(times), int)
+    before = np.maximum(after - 1, 0)
+    span = np.maximum(knots[after] - knots[before], 1.0)
+    weight = np.clip((wanted - knots[before]) / span, 0.0, 1.0)[:, None]
+    columns = (committed.positions, committed.velocities, committed.accelerations)
+    return Trajectory(committed.names, times, *(c[before] + weight * (c[after] - c[before]) for c in columns))

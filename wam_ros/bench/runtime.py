@@ -1,0 +1,258 @@
+# SPDX-License-Identifier: Apache-2.0
+"""What the graph adds to a model's time, and whether commands keep their pace while a model computes.
+
+The real policy, motion and safety processes, a synthetic robot (three 320x240 cameras at 15 Hz, joints at
+200 Hz) and a model that is nothing but time. Overhead: from the publishing of the last message that an
+observation needs (so that its transport counts too) until motion has accepted the chunk, less the time
+inside the model. Motion's periods are taken while the model computes without a pause on one thread; the
+floor is the same node in the same run while the model only sleeps.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import tempfile
+from argparse import ArgumentParser, Namespace
+from collections.abc import Iterator, Mapping
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass, replace
+from pathlib import Path
+from time import monotonic_ns
+
+import numpy as np
+import rclpy
+import yaml
+from diagnostic_msgs.msg import DiagnosticArray, DiagnosticStatus
+from rclpy.executors import SingleThreadedExecutor
+from rclpy.node import Node
+from rclpy.signals import SignalHandlerOptions
+
+from wam_ros.core.errors import RunError
+from wam_ros.core.policy import Option
+from wam_ros.core.types import NS_PER_S, FloatArray
+from wam_ros.environment import additions
+from wam_ros.files.assets import load_policy, load_robot, load_task
+from wam_ros.files.load import to_data
+from wam_ros.graph import NodeSpec, RunOptions, build_graph
+from wam_ros.ros.arming import Arming
+from wam_ros.ros.orphan import RUNNER_PID
+from wam_ros.ros.qos import EVENT, LATCHED
+from wam_ros.ros.status import read_values
+from wam_ros.ros.wait import Patience, Waiter
+from wam_ros.runner import Runner, params_yaml
+
+TASK, POLICY = "towel_fold", "hold"
+MODEL = "wam_ros.bench.stopwatch:TimedHold"
+# A busy machine is to be measured, not stopped.
+PATIENT = (
+    *(("safety", key, 3.0) for key in ("joints_s", "policy_s", "motion_s", "stall_s")),
+    ("safety", "camera_periods", 45.0),
+    *(("motion", key, 3.0) for key in ("heartbeat_s", "feedback_s", "stall_s")),
+)
+# Discovery and the first chunks are not measured.
+SETTLE_S = 2.0
+END_S = 10.0
+
+
+def add_arguments(parser: ArgumentParser) -> None:
+    """Add what this bench takes."""
+    parser.add_argument("--seconds", type=float, default=20.0, help="measured time of each part (default: 20)")
+    parser.add_argument("--model-ms", type=float, default=30.0, help="time inside the model (default: 30)")
+
+
+def run(options: Namespace) -> dict[str, float | str]:
+    """Return the keys of the bench ``runtime``."""
+    sleeping = measure(options.seconds, options.model_ms / 1e3, compute=False)
+    computing = measure(options.seconds, 0.4, compute=True)
+    nominal_ms = 1e3 / load_robot(load_task(TASK).default_robot).command_rate_hz
+    p50, p99 = np.percentile(computing.periods_ms, [50, 99])
+    return {
+        "overhead_ms_p50": float(np.percentile(sleeping.overheads_ms, 50)),
+        "overhead_ms_p99": float(np.percentile(sleeping.overheads_ms, 99)),
+        "overhead_ms_max": float(sleeping.overheads_ms.max()),
+        "chunks": float(len(sleeping.overheads_ms)),
+        "chunks_accepted": float(len(sleeping.overheads_ms) / sleeping.inferences),
+        "motion_period_ms_p50": float(p50),
+        "motion_period_ms_p99": float(p99),
+        "motion_period_ms_max": float(computing.periods_ms.max()),
+        "motion_period_ms_p99_floor": float(np.percentile(sleeping.periods_ms, 99)),
+        "motion_period_p99_ratio": float(p99 / nominal_ms),
+        "model_share_of_core": computing.model_share,
+    }
+
+
+@dataclass(frozen=True)
+class Measured:
+    """What one run of the graph gave.
+
+    Attributes:
+        overheads_ms: (N,) of each chunk that motion accepted.
+        periods_ms: (M,) between motion's ticks.
+        inferences: chunks the model made in the measured time.
+        model_share: share of the time that passed inside the model.
+    """
+
+    overheads_ms: FloatArray
+    periods_ms: FloatArray
+    inferences: int
+    model_share: float
+
+
+def measure(seconds: float, model_s: float, *, compute: bool) -> Measured:
+    """Run the graph with a model that sleeps or computes, and read its stopwatches.
+
+    Raises:
+        RunError: a process ended, or no chunk was accepted.
+    """
+    os.environ.update(additions(os.environ, simulated=True))
+    os.environ.setdefault("ROS_DOMAIN_ID", str(90 + os.getpid() % 10))  # nobody else's robot
+    with tempfile.TemporaryDirectory(prefix="wam_bench_") as name:
+        folder = Path(name)
+        begin_ns, end_ns = _run_graph(folder, seconds, _policy_file(folder, model_s, compute))
+        return _read(folder, begin_ns, end_ns)
+
+
+def _policy_file(folder: Path, model_s: float, compute: bool) -> str:
+    """Write a policy that infers from every frame, if the model is quick enough."""
+    settings: dict[str, Option] = {"model_s": model_s, "compute": compute, "log": str(folder / "model.json")}
+    policy = replace(load_policy(POLICY), backend=MODEL, execute_rows=1, options=settings)
+    path = folder / "policy.yaml"
+    path.write_text(yaml.safe_dump(to_data(policy)))
+    return str(path)
+
+
+def _run_graph(folder: Path, seconds: float, policy_path: str) -> tuple[int, int]:
+    """Play the graph; return the begin and the end of the measured time."""
+    task = load_task(TASK)
+    robot = replace(load_robot(task.default_robot), simulated=False)  # a driver of our own, on the wall clock
+    options = RunOptions(TASK, robot=task.default_robot, policy=policy_path, params=PATIENT)
+    specs = {s.name: s for s in build_graph(robot, task, load_policy(policy_path), options)}
+    driver = NodeSpec("synthetic_robot", "", {"robot": task.default_robot})
+    with ExitStack() as stack:
+        runner = stack.enter_context(Runner([specs["policy"], specs["safety"]], folder, os.environ))
+        stack.enter_context(_program("wam_ros.bench.synthetic_robot", driver, folder))
+        stack.enter_context(_program("wam_ros.bench.stopwatch", specs["motion"], folder))
+        bystander = stack.enter_context(_bystander(runner))
+        bystander.arming.get_ready()
+        bystander.arming.arm()
+        bystander.wait(SETTLE_S)
+        begin_ns = monotonic_ns()
+        bystander.wait(seconds)
+        return begin_ns, monotonic_ns()
+
+
+@contextmanager
+def _program(module: str, spec: NodeSpec, folder: Path) -> Iterator[None]:
+    """Run a program of this bench as the runner runs a node."""
+    params = folder / f"{spec.name}.params.yaml"
+    params.write_text(params_yaml(spec))
+    command = [
+        sys.executable,
+        "-m",
+        module,
+        str(folder / f"{spec.name}.json"),
+        "--ros-args",
+        "--params-file",
+        str(params),
+    ]
+    environment = {**os.environ, RUNNER_PID: str(os.getpid())}
+    with (folder / f"{spec.name}.log").open("wb") as log:
+        process = subprocess.Popen(command, env=environment, stdout=log, stderr=log, start_new_session=True)
+    try:
+        yield
+    finally:
+        process.send_signal(signal.SIGINT)
+        process.wait(END_S)
+
+
+class _Bystander:
+    """Arms the robot, then waits; hears diagnostics and safety only."""
+
+    def __init__(self, node: Node, executor: SingleThreadedExecutor, runner: Runner) -> None:
+        self.state = self._cause = ""
+        self._reports: dict[str, DiagnosticStatus] = {}
+        self._waiter = Waiter(executor, runner.check)
+        node.create_subscription(DiagnosticArray, "diagnostics", self._on_diagnostics, EVENT)
+        node.create_subscription(DiagnosticStatus, "safety/state", self._on_safety, LATCHED)
+        self.arming = Arming(node, self._waiter, self, lambda _: None, Patience())
+
+    def report(self, node: str) -> _Said:
+        """Return what a node said last."""
+        return _Said(self._reports.get(f"wam/{node}", DiagnosticStatus()))
+
+    def missing(self) -> list[str]:
+        """Safety refuses to arm while anything is missing; that is enough here."""
+        return []
+
+    def wait(self, seconds: float) -> None:
+        """Let time pass while the robot stays armed.
+
+        Raises:
+            RunError: it did not.
+        """
+        end_ns = monotonic_ns() + round(seconds * NS_PER_S)
+        self._waiter.until(lambda: monotonic_ns() > end_ns or self.state == "STOPPED", seconds + END_S, lambda: "")
+        if self.state == "STOPPED":
+            raise RunError(f"bench runtime: safety stopped the graph: {self._cause}; run it on an idle machine")
+
+    def _on_diagnostics(self, array: DiagnosticArray) -> None:
+        self._reports |= {status.name: status for status in array.status}
+
+    def _on_safety(self, status: DiagnosticStatus) -> None:
+        self.state, self._cause = status.message, read_values(status).get("cause", "")
+
+
+@dataclass(frozen=True)
+class _Said:
+    status: DiagnosticStatus
+
+    @property
+    def message(self) -> str:
+        return str(self.status.message)
+
+    @property
+    def values(self) -> Mapping[str, str]:
+        return read_values(self.status)
+
+
+@contextmanager
+def _bystander(runner: Runner) -> Iterator[_Bystander]:
+    context = rclpy.Context()
+    rclpy.init(context=context, args=[], signal_handler_options=SignalHandlerOptions.NO)
+    node = Node("bystander", context=context)
+    executor = SingleThreadedExecutor(context=context)
+    executor.add_node(node)
+    try:
+        yield _Bystander(node, executor, runner)
+    finally:
+        executor.shutdown()
+        node.destroy_node()
+        rclpy.try_shutdown(context=context)
+
+
+def _read(folder: Path, begin_ns: int, end_ns: int) -> Measured:
+    published = _times(json.loads((folder / "synthetic_robot.json").read_text()))
+    took = _times(json.loads((folder / "model.json").read_text()))
+    motion = json.loads((folder / "motion.json").read_text())
+    accepted = _times(motion["accepted"])
+    stamps = np.array(sorted(took))
+    overheads, inside = [], 0
+    for control_ns, accepted_ns in accepted.items():
+        # Motion counts in control time, which may lie a moment beside the stamp.
+        stamp_ns = int(stamps[np.abs(stamps - control_ns).argmin()])
+        if begin_ns <= accepted_ns <= end_ns:
+            overheads.append((accepted_ns - published[stamp_ns] - took[stamp_ns]) / 1e6)
+    if not overheads:
+        raise RunError("bench runtime: motion accepted no chunk; run it on an idle machine")
+    measured = [s for s in took if begin_ns <= published[s] + took[s] <= end_ns]
+    inside = sum(took[s] for s in measured)
+    ticks = np.array([t for t in motion["ticks"] if begin_ns <= t <= end_ns])
+    return Measured(np.array(overheads), np.diff(ticks) / 1e6, len(measured), inside / (end_ns - begin_ns))
+
+
+def _times(data: Mapping[str, int]) -> dict[int, int]:
+    return {int(key): value for key, value in data.items()}

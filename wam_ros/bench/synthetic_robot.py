@@ -1,0 +1,89 @@
+# SPDX-License-Identifier: Apache-2.0
+"""A robot that only speaks: noise pictures and a still pose at the driver's rates, on the driver's topics.
+
+``python -m wam_ros.bench.synthetic_robot FILE --ros-args -p robot:=NAME``; when it ends, FILE says of each
+capture time when the last message that an observation of that time needs was published (steady clock).
+"""
+
+from __future__ import annotations
+
+import json
+import sys
+from dataclasses import dataclass, replace
+from pathlib import Path
+from time import monotonic_ns
+from typing import Any
+
+import numpy as np
+from rclpy.node import Node
+
+from wam_ros.core.types import NS_PER_S
+from wam_ros.files.assets import load_robot
+from wam_ros.ros.driver import CameraDriver, JointDriver
+from wam_ros.ros.main import run_node
+from wam_ros.ros.params import declare, parameter
+from wam_ros.ros.timebase import steady_clock
+
+JOINT_RATE_HZ = 200
+
+
+@dataclass(frozen=True)
+class SyntheticRobotParams:
+    """Parameters of the synthetic robot."""
+
+    robot: str = parameter(description="name or YAML path of the robot")
+
+
+class SyntheticRobot(Node):
+    """Publishes on a timer.
+
+    Attributes:
+        published_ns: capture time to the time at which the last needed message was out.
+    """
+
+    def __init__(self, **node_args: Any) -> None:
+        super().__init__("synthetic_robot", **node_args)
+        robot = load_robot(declare(self, SyntheticRobotParams).robot)
+        self.published_ns: dict[int, int] = {}
+        self._pose, self._still = robot.ready_position(), np.zeros(len(robot.joint_names))
+        self._joints = JointDriver(self, robot)
+        noise = np.random.default_rng(0)
+        self._cameras = [
+            (
+                CameraDriver(self, replace(camera, depth="", info=""), np.eye(3)),
+                noise.integers(0, 256, (camera.height, camera.width, 3), np.uint8),
+            )
+            for camera in robot.cameras
+        ]
+        self._frame_ns = round(NS_PER_S / robot.cameras[0].rate_hz)
+        self._next_ns = 0
+        self.create_timer(1.0 / JOINT_RATE_HZ, self._on_timer, clock=steady_clock())
+
+    def _on_timer(self) -> None:
+        now_ns = int(self.get_clock().now().nanoseconds)
+        pictured = now_ns >= self._next_ns
+        if pictured:
+            self._next_ns = max(self._next_ns, now_ns - self._frame_ns) + self._frame_ns
+            for camera, picture in self._cameras:
+                camera.publish(picture, np.zeros((0, 0), np.float32), now_ns)
+        self._joints.publish(self._pose, self._still, now_ns)
+        if pictured:
+            self.published_ns[now_ns] = monotonic_ns()
+
+
+def main() -> None:
+    """Speak until interrupted, then write down when what was said."""
+    robots: list[SyntheticRobot] = []
+
+    def make() -> SyntheticRobot:
+        robots.append(SyntheticRobot())
+        return robots[0]
+
+    code = run_node(make, sys.argv[1:])
+    if robots:
+        Path(sys.argv[1]).write_text(json.dumps(robots[0].published_ns))
+    sys.exit(code)
+
+
+if __name__ == "__main__":
+    main()
