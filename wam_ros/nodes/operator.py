@@ -68,7 +68,7 @@ def run_attempts(
         check: raises a WamError when a needed process has ended.
         patience: how long to wait for what.
     """
-    setup = make_setup(robot, task, policy, options.pace, options.declared_latency_s, options.seed, episodes)
+    setup = make_setup(robot, task, policy, options.pace, options.latency_s, options.seed, episodes)
     run = Run(setup)
     listener.begins(setup)
     context = Context()

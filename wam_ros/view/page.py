@@ -82,7 +82,9 @@ class Page:
 
     def _make_panel(self, robot: Robot, on_stop: Callable[[], None]) -> None:
         gui = self._server.gui
-        gui.configure_theme(control_layout="fixed", control_width="large", show_logo=False, show_share_button=False)
+        # The share button would ask an outside service for a public address.
+        gui.configure_theme(control_width="large", show_logo=False, show_share_button=False)
+        gui.main_panel.dock_right()
         self._state = gui.add_html(_state_html("", ""))
         stop = gui.add_button("Stop the robot", color="red", icon=viser.Icon.HAND_STOP)
         stop.on_click(lambda _: on_stop())
