@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import ctypes
 import dataclasses
 import os
 import subprocess
@@ -16,6 +17,7 @@ from wam_ros.core.truth import CORNERS, TowelTruth
 from wam_ros.files.assets import load_robot, load_task
 from wam_ros.kinematics.forward import Kinematics
 from wam_ros.kinematics.inverse import ToolSolver
+from wam_ros.sim.graphics import choose_backend
 from wam_ros.sim.world import World
 
 ROBOT, TASK = load_robot("sim_r1_lite"), load_task("towel_fold")
@@ -159,3 +161,32 @@ def test_without_an_opengl_library_physics_runs_and_cameras_say_what_to_install(
     )
     environment = {**os.environ, "MUJOCO_GL": "disabled"}
     subprocess.run([sys.executable, "-c", code], check=True, env=environment, timeout=60)
+
+
+@pytest.mark.parametrize(
+    ("libraries", "expected"),
+    [({"libOSMesa.so.8"}, "osmesa"), ({"libEGL.so.1"}, "disabled"), (set(), "disabled")],
+)
+def test_the_renderer_is_chosen_from_the_libraries_that_are_there(monkeypatch, libraries, expected):
+    monkeypatch.setenv("MUJOCO_GL", "")
+    load = ctypes.CDLL
+
+    def only(name, *args, **kwargs):
+        if name not in libraries:
+            raise OSError(name)
+        return load(name, *args, **kwargs) if name == "libEGL.so.1" else object()
+
+    monkeypatch.setattr(ctypes, "CDLL", only)
+    assert choose_backend() == expected
+
+
+def test_the_users_choice_of_renderer_wins(monkeypatch):
+    monkeypatch.setenv("MUJOCO_GL", "osmesa")
+    assert choose_backend() == "osmesa"
+
+
+def test_a_gripper_without_fingers_cannot_be_simulated():
+    arm = ROBOT.arms[0]
+    bare = dataclasses.replace(arm, gripper=dataclasses.replace(arm.gripper, fingers={}))
+    with pytest.raises(ConfigError, match="fingers"):
+        World(dataclasses.replace(ROBOT, arms=(bare, ROBOT.arms[1])), TASK, render=False)

@@ -28,7 +28,13 @@ def robot_spec(robot: Robot) -> mujoco.MjSpec:
     """Return the robot standing on the floor at the world's origin, ready for a scene to be attached.
 
     Gravity of the robot is compensated, as its own controllers do it.
+
+    Raises:
+        ConfigError: URDF and robot YAML do not fit, or a gripper names no fingers that could move.
     """
+    for arm in robot.arms:
+        if not arm.gripper.fingers:
+            raise ConfigError(f"arm {arm.name}: gripper.fingers is empty; name the URDF's finger joints to simulate it")
     text = urdf_text(robot)
     start = text.index(">", text.index("<robot")) + 1
     spec = mujoco.MjSpec.from_string(text[:start] + IMPORT_OPTIONS + text[start:])

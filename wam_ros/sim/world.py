@@ -138,8 +138,7 @@ class JointMap:
     def __init__(self, model: mujoco.MjModel, robot: Robot) -> None:
         columns, joints, scales = [], [], []
         for arm in robot.arms:
-            opened = arm.gripper.fingers or {}
-            for name, travel in (*((joint, 1.0) for joint in arm.joints), *opened.items()):
+            for name, travel in (*((joint, 1.0) for joint in arm.joints), *arm.gripper.fingers.items()):
                 joints.append(name)
                 scales.append(travel)
                 columns.append(robot.joint_names.index(name if name in arm.joints else arm.gripper.joint))

@@ -71,6 +71,8 @@ def covered_area_m2(points: FloatArray, triangles: NDArray[np.int32]) -> float:
     first, second = (w.ravel() for w in np.meshgrid(steps, steps))
     inside = first + second <= 1.0001
     weights = np.stack([first, second, 1 - first - second], axis=-1)[inside]
-    samples = np.einsum("kw,twd->tkd", weights, points[triangles]).reshape(-1, 2)
-    cells = np.floor((samples - samples.min(axis=0)) / CELL_M).astype(np.int64)
-    return float(len(np.unique(cells[:, 0] * (cells[:, 1].max() + 1) + cells[:, 1])) * CELL_M**2)
+    samples = (weights @ points[triangles]).reshape(-1, 2)
+    cells = ((samples - samples.min(axis=0)) / CELL_M).astype(np.int64)
+    taken = np.zeros(cells.max(axis=0) + 1, dtype=bool)
+    taken[cells[:, 0], cells[:, 1]] = True
+    return float(taken.sum() * CELL_M**2)
