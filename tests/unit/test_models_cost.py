@@ -7,7 +7,7 @@ import pytest
 import torch
 from torch.utils.flop_counter import FlopCounterMode
 
-from tests.unit.models_support import micro_model, noisy, observed
+from tests.models_support import micro_model, noisy, observed
 from wam_ros.core.errors import ConfigError
 from wam_ros.models.cost import GPUS, chunk_stages, encode_stage, gpu, roofline_ms, text_encoder_stage
 from wam_ros.models.params import FULL, TINY

@@ -9,15 +9,23 @@ import pytest
 import torch
 from torch.testing import assert_close
 
-from tests.unit.models_support import micro_model, noisy, observed
+from tests.models_support import micro_model, noisy, observed
 from wam_ros.core.errors import ConfigError, ShapeError
+from wam_ros.models.attention import attend
+from wam_ros.models.block import Block, Modulation
+from wam_ros.models.fastwam import build
 from wam_ros.models.guidance import PrefixGuide
-from wam_ros.models.inference import Engine, Shortcuts
+from wam_ros.models.inference import Engine, Shortcuts, fused
 from wam_ros.models.inference.fused import Matrix, linear, quantised
 from wam_ros.models.inference.graphs import Replay
-from wam_ros.models.latent import PixelCodec
+from wam_ros.models.latent import PixelCodec, to_picture
 from wam_ros.models.masks import procedure
+from wam_ros.models.measure import lively
+from wam_ros.models.params import DiTParams, sized
+from wam_ros.models.rope import row_rotation
 from wam_ros.models.sampling import Prefix, noise_for, sample
+from wam_ros.models.schedule import euler_step, flow_schedule
+from wam_ros.models.text import hashed_text
 
 EXACT = {"rtol": 0.0, "atol": 1e-5}
 SWITCHES = [f.name for f in dataclasses.fields(Shortcuts) if f.name not in {"compiled", "graphs", "fp8"}]
@@ -55,8 +63,6 @@ def test_every_shortcut_alone_and_all_together_give_the_plain_chunk(variant, mod
 @pytest.mark.parametrize("variant", ["main", "joint", "idm"])
 def test_the_plain_sampler_is_euler_over_the_masked_sequence(variant):
     """The definition, step by step, with nothing kept from step to step."""
-    from wam_ros.models.schedule import euler_step, flow_schedule
-
     model = micro_model(variant)
     p, seen, (rows, frames) = model.params, observed(model.params), noise_for(model, 3, batch=2)
     plan, given = flow_schedule(p.steps, 5.0), noisy(p)
@@ -80,6 +86,21 @@ def test_the_plain_sampler_is_euler_over_the_masked_sequence(variant):
         if variant == "joint":
             frames = euler_step(frames, out.future, plan, i, "velocity")
     assert_close(expected.actions, rows, **EXACT)
+
+
+@pytest.mark.parametrize("variant", ["main", "joint", "idm"])
+def test_bfloat16_weights_give_nearly_the_float32_chunk_with_any_shortcuts(variant):
+    model = micro_model(variant)
+    seen, noise = observed(model.params), noise_for(model, 3, batch=2)
+    model.bfloat16()
+    rounded = micro_model(variant)
+    rounded.load_state_dict({name: tensor.float() for name, tensor in model.state_dict().items()})
+    expected = sample(rounded, seen, noise).actions
+    for name, shortcuts in CHOICES.items():
+        got = engine_for(model, seen, shortcuts=shortcuts).act(seen.picture, seen.proprio, noise).actions
+        assert got.dtype == torch.float32
+        error = (got - expected).norm() / expected.norm()
+        assert error < 0.02, f"{name}: {error}"
 
 
 def test_an_engine_serves_one_chunk_after_another_and_new_instructions():
@@ -202,6 +223,46 @@ def test_eight_bit_matrices_stay_within_their_rounding():
     expected, got = linear(x, exact).float(), linear(x, quantised(exact)).float()
     # e4m3 has three bits of fraction: 1/16 at most for one product, much less for the sum of 64.
     assert (got - expected).norm() / expected.norm() < 0.05
+
+
+def test_fused_layers_can_be_compiled_whole():
+    """Traced without a break; with exact matrices and with 8-bit ones."""
+    p = DiTParams(hidden=32, ffn=48, layers=1, heads=2, head_dim=16, text_dim=8, freq_dim=16)
+    block = Block(p).bfloat16().requires_grad_(False)
+    lively(block)
+    x, modulation = torch.randn(1, 16, 32), Modulation(*(torch.randn(32) for _ in range(6)))
+    rotation = row_rotation(torch.arange(16), 16)
+    text = (torch.randn(1, 3, 2, 16).bfloat16(), torch.randn(1, 3, 2, 16).bfloat16())
+    project, finish = (torch.compile(f, backend="eager", fullgraph=True) for f in (fused.project, fused.finish))
+    for fp8 in (False, True):
+        layer = fused.fuse(block, fp8=fp8)
+        queries, keys, values = project(layer, x, modulation, rotation, 2, 1e-6)
+        expected = fused.project(layer, x, modulation, rotation, 2, 1e-6)
+        assert_close((queries, keys, values), expected)
+        attended = attend(queries, keys, values)
+        got = finish(layer, x, attended, modulation, text, 2, 1e-6)
+        assert_close(got, fused.finish(layer, x, attended, modulation, text, 2, 1e-6))
+
+
+def test_a_mosaic_becomes_a_chunk():
+    """The embedded model as a policy uses it: a large mosaic, a state and a sentence in, rows out."""
+    torch.set_num_threads(1)
+    params = sized("tiny")
+    model, codec = build(params).eval().requires_grad_(False), PixelCodec(params.latent)
+    lively(model)
+    engine = Engine(model, codec.encode)
+    engine.ask(hashed_text("fold the towel", params.text_length, params.video.text_dim))
+    engine.warm_up()
+    mosaic = torch.randint(0, 256, (1, 384, 320, 3), dtype=torch.uint8)
+    picture = to_picture(mosaic, params.latent.picture_height, params.latent.picture_width)
+    noise = noise_for(model, 0)
+    chunk = engine.act(picture, torch.zeros(1, 14), noise).actions
+    assert chunk.shape == (1, 16, 14)
+    assert chunk.isfinite().all()
+    assert torch.equal(chunk, engine.act(picture, torch.zeros(1, 14), noise).actions)
+    assert not torch.equal(chunk, engine.act(picture.flip(3), torch.zeros(1, 14), noise).actions)
+    engine.ask(hashed_text("open the box", params.text_length, params.video.text_dim))
+    assert not torch.equal(chunk, engine.act(picture, torch.zeros(1, 14), noise).actions)
 
 
 @pytest.mark.gpu

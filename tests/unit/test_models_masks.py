@@ -6,7 +6,7 @@ from __future__ import annotations
 import pytest
 import torch
 
-from tests.unit.models_support import micro_model, noisy, observed
+from tests.models_support import micro_model, noisy, observed
 from wam_ros.models.masks import attention_mask, procedure, table
 
 # Written out from the description of the released masks: rows ask, columns are read.

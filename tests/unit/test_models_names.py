@@ -9,10 +9,12 @@ from pathlib import Path
 import pytest
 import torch
 
+from wam_ros.core.card import Card, Normaliser, VectorLayout
 from wam_ros.core.errors import ConfigError
+from wam_ros.core.policy import Mosaic
 from wam_ros.models.convert import require_exact
 from wam_ros.models.fastwam import build
-from wam_ros.models.params import FULL, TINY, sized
+from wam_ros.models.params import FULL, TINY, from_card, sized
 
 FIXTURE = Path(__file__).parents[1] / "fixtures" / "fastwam_full_names.json"
 
@@ -102,3 +104,30 @@ def test_the_tiny_model_is_small_and_has_the_same_names_beside_its_stem(full):
 def test_parameters_that_do_not_exist_or_fit_are_refused(size, changes):
     with pytest.raises(ConfigError):
         sized(size, **changes)
+
+
+def card(**changes) -> Card:
+    layout = VectorLayout("joint_absolute", ("a", "b", "c"))
+    unit = Normaliser("z_score", (-1.0,) * 3, (1.0,) * 3)
+    fields = {
+        **{"format": 1, "family": "fastwam", "variant": "joint", "size": "tiny", "target": "x0"},
+        **{"shift_video": 5.0, "shift_action": 1.0, "steps": 4, "prompt_template": "{task}", "text_length": 6},
+        **{"text_padding": "hashed", "mosaic": Mosaic(384, 320, ()), "state": layout, "action": layout},
+        **{"state_normaliser": unit, "action_normaliser": unit, "rate_hz": 10.0, "horizon": 8, "execute_rows": 4},
+        **{"licence": "", "source": "", "weights_sha256": "", "params": {"picture_height": 192, "picture_width": 160}},
+    }
+    return Card(**{**fields, **changes})
+
+
+def test_a_card_says_which_model_to_build():
+    params = from_card(card())
+    assert (params.variant, params.target, params.steps) == ("joint", "x0", 4)
+    assert (params.shift_video, params.shift_action) == (5.0, 1.0)
+    assert (params.action_dim, params.proprio_dim, params.horizon, params.text_length) == (3, 3, 8, 6)
+    assert params.latent.grid == (12, 10)
+
+
+@pytest.mark.parametrize("change", [{"family": "xwam"}, {"variant": "abacus"}, {"size": "huge"}, {"params": {"x": 1}}])
+def test_a_card_of_no_model_of_ours_is_refused(change):
+    with pytest.raises(ConfigError):
+        from_card(card(**change))

@@ -7,7 +7,7 @@ import pytest
 import torch
 from torch.testing import assert_close
 
-from tests.unit.models_support import BATCH, VARIANTS, micro, micro_model, noisy, observed
+from tests.models_support import BATCH, VARIANTS, micro, micro_model, noisy, observed
 from wam_ros.core.errors import ShapeError
 from wam_ros.models.block import Block, FlowTime
 from wam_ros.models.params import DiTParams, LatentParams

@@ -112,6 +112,7 @@ def _measured(params: FastWamParams, device: str, shortcuts: Shortcuts, repeats:
         "p99_ms": float(np.percentile(optimised_ms, 99)),
         "roofline_ms": roofline_ms(stages, ceiling),
         "max_error": max(float((a - b).abs().max()) for a, b in pairs),
+        "relative_error": max(float((a - b).norm() / a.norm()) for a, b in pairs),
         "rms_action": float(torch.cat([a for a, _ in pairs]).square().mean().sqrt()),
     }
 

@@ -71,8 +71,8 @@ class FusedLayers:
         self._as_complex = not shortcuts.compiled and self._layers[0].norm_qk.device.type == "cpu"
         self._project, self._finish = fused.project, fused.finish
         if shortcuts.compiled:
-            self._project = torch.compile(fused.project, dynamic=False, fullgraph=True)
-            self._finish = torch.compile(fused.finish, dynamic=False, fullgraph=True)
+            self._project = torch.compile(fused.project, dynamic=False)
+            self._finish = torch.compile(fused.finish, dynamic=False)
 
     def placing(self, rotation: Rotation) -> Placing:
         """See :class:`Layers`."""

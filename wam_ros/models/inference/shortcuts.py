@@ -4,6 +4,8 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, fields
+from importlib.util import find_spec
+from shutil import which
 
 import torch
 
@@ -12,7 +14,7 @@ from wam_ros.core.errors import ConfigError
 
 @dataclass(frozen=True)
 class Shortcuts:
-    """Which work is avoided. All exact but ``fp8``; the last four are for CUDA.
+    """Which work is avoided. All exact but ``fp8``; the last two are for CUDA.
 
     Attributes:
         first_frame_once: keys and values of the first frame once per chunk, also where the future is denoised.
@@ -45,9 +47,9 @@ class Shortcuts:
 
     @classmethod
     def for_device(cls, device: torch.device | str) -> Shortcuts:
-        """Return all exact shortcuts that a device offers."""
+        """Return all exact shortcuts that a device offers, with what is installed."""
         cuda = torch.device(device).type == "cuda"
-        return cls(compiled=cuda, graphs=cuda)
+        return cls(compiled=cuda and _can_compile(), graphs=cuda)
 
     def check(self, device: torch.device) -> None:
         """Refuse switches that need another switch or another device.
@@ -59,9 +61,16 @@ class Shortcuts:
         for switch, needed in needs.items():
             if getattr(self, switch) and not getattr(self, needed):
                 raise ConfigError(f"shortcuts: {switch} needs {needed}; switch it on or {switch} off")
+        if self.compiled and device.type == "cuda" and not _can_compile():
+            raise ConfigError("shortcuts: compiled needs triton and a C compiler; install them or switch compiled off")
         if self.graphs and device.type != "cuda":
             raise ConfigError(f"shortcuts: graphs need a CUDA device, got {device.type}; switch graphs off")
         if self.fp8 and (device.type != "cuda" or torch.cuda.get_device_capability(device) < (8, 9)):
             raise ConfigError(
                 f"shortcuts: fp8 needs a CUDA device of capability 8.9 or newer, got {device}; switch fp8 off"
             )
+
+
+def _can_compile() -> bool:
+    """Tell whether torch.compile can make GPU kernels here: it needs triton, and triton a C compiler."""
+    return find_spec("triton") is not None and any(which(name) for name in ("cc", "gcc", "clang"))
