@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import json
+import math
 import os
 import platform
 from collections.abc import Iterable, Mapping
@@ -31,6 +32,8 @@ COUNTERS = frozenset(
     }
 )
 COUNTER_FAMILIES = ("refused_", "arrivals_", "missing_")
+#: Half width of the central 95 % of a normal distribution.
+Z_95 = 1.959963984540054
 PACKAGES = ("numpy", "rclpy", "mujoco", "torch", "pin", "ruckig")
 
 
@@ -139,13 +142,16 @@ class Run:
 
 
 def wilson_interval(successes: int, trials: int) -> tuple[float, float]:
-    """Return the 95 % confidence interval of a success rate; (0, 1) without a trial."""
-    from scipy.stats import binomtest  # half a second to import, and needed once
+    """Return the 95 % confidence interval of a success rate (Wilson 1927); (0, 1) without a trial.
 
+    Written out, because the library that has it takes a second and 80 MB to import.
+    """
     if trials == 0:
         return 0.0, 1.0
-    interval = binomtest(successes, trials).proportion_ci(0.95, method="wilson")
-    return float(interval.low), float(interval.high)
+    rate, spread = successes / trials, Z_95 * Z_95 / trials
+    centre = (rate + spread / 2) / (1 + spread)
+    half = math.sqrt(rate * (1 - rate) * spread + spread * spread / 4) / (1 + spread)
+    return max(0.0, centre - half), min(1.0, centre + half)
 
 
 def summarise(run: Run) -> dict[str, object]:
