@@ -22,8 +22,8 @@ from wam_ros.core.errors import LockstepError
 from wam_ros.ros.qos import LATCHED
 from wam_ros.ros.timebase import steady_clock
 
-# How often a waiting place looks again by itself; `check` after each message makes it look at once.
-LOOK_AGAIN_S = 0.002
+# How often a waiting place looks again by itself; `check` when data have arrived makes it look at once.
+LOOK_AGAIN_S = 0.05
 
 
 @dataclass(frozen=True)
