@@ -194,6 +194,10 @@ def test_misuse_is_refused_with_the_remedy():
     with pytest.raises(ShapeError, match="text"):
         engine.ask(seen.text[:, :3])
     engine.ask(seen.text)
+    with pytest.raises(ShapeError, match="state"):
+        engine.act(seen.picture, seen.proprio[:, :1], noise)
+    with pytest.raises(ShapeError, match="picture"):
+        engine.act(seen.picture[0], seen.proprio, noise)
     with pytest.raises(ConfigError, match="with_prefix"):
         engine.act(seen.picture, seen.proprio, noise, Prefix(noise[0], torch.zeros(2, 5, dtype=torch.bool)))
 

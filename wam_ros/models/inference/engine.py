@@ -160,19 +160,23 @@ class Engine:
             proprio: (B, P) normalised.
             noise: from ``sampling.noise_for``.
             prefix: rows that are given; only for an engine built ``with_prefix``.
+
+        Raises:
+            ConfigError: no instruction yet, or a prefix that the engine was not built for.
+            ShapeError: an input of another size.
         """
         if prefix is not None and not self._with_prefix:
             raise ConfigError("engine: a prefix was given to an engine built without; build it with_prefix=True")
         if not self._asked:
             raise ConfigError("engine: expected an instruction, got none; call ask before act")
-        self._picture.copy_(picture)
-        self._proprio.copy_(proprio)
-        self._noise.copy_(noise[0])
-        self._frames_noise.copy_(noise[1])
+        _write(self._picture, picture, "picture")
+        _write(self._proprio, proprio, "state")
+        _write(self._noise, noise[0], "noise of the rows")
+        _write(self._frames_noise, noise[1], "noise of the frames")
         self._clean_rows.zero_()
         if prefix is not None:
-            self._given.copy_(prefix.rows)
-            self._clean_rows.copy_(prefix.clean[..., None])
+            _write(self._given, prefix.rows, "given rows")
+            _write(self._clean_rows, prefix.clean[..., None], "flags of the given rows")
         if not self._ready:
             self._prepare()
         with torch.inference_mode():
@@ -238,3 +242,10 @@ class Engine:
             x, time = self._video.run(both, t, self._clean_first, keys_only=keys_only)
             x, time = x[:, n:], time[:, n:]
         return frames if keys_only else video.unembed(x.to(video.dtype), time)
+
+
+def _write(static: Tensor, value: Tensor, what: str) -> None:
+    """Write a value in place; a size that would only broadcast is refused."""
+    if value.shape != static.shape:
+        raise ShapeError(mismatch(what, tuple(static.shape), tuple(value.shape), "give it for every sample"))
+    static.copy_(value)
