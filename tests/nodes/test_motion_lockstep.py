@@ -97,7 +97,7 @@ def play(robot) -> tuple[list[tuple[int, np.ndarray]], dict[str, str]]:
     executor = SingleThreadedExecutor(context=context)
     sim = Sim(context, robot)
     motion = make_motion(context, lockstep_after="sim_robot", use_sim_time=True)
-    safety = make_safety(context, lockstep_after="motion", use_sim_time=True)
+    safety = make_safety(context, lockstep_after="motion", use_sim_time=True, camera_periods=3.0)
     for node in (sim, motion, safety):
         executor.add_node(node)
     arm = sim.create_client(SetBool, "arm")
