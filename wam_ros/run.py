@@ -117,7 +117,7 @@ def show(result: Result, console: Console) -> None:
     memory = ", ".join(f"{name} {megabytes:.0f}" for name, megabytes in run.memory_mb.items())
     console.print(f"peak memory [MB]: {memory}", style="dim", soft_wrap=True)
     if run.error:
-        console.print(f"wam: {run.error}", style="bold red", soft_wrap=True, markup=False)
+        Console(stderr=True, highlight=False).print(f"wam: {run.error}", markup=False, soft_wrap=True)
     verdict = f"{run.setup.task}: {run.successes} of {run.setup.episodes} attempts succeeded"
     console.print(verdict, style="bold green" if good else "bold red")
     console.print(f"report: {result.folder / 'report.html'}", soft_wrap=True)

@@ -1,0 +1,142 @@
+# SPDX-License-Identifier: Apache-2.0
+"""``wam run`` as a user starts it: what it leaves behind when all goes well, and when it does not."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+import sys
+from pathlib import Path
+from threading import Event
+from time import monotonic
+
+import pytest
+import yaml
+
+pytest.importorskip("rclpy", reason="no ROS 2 in this environment")
+pytest.importorskip("mujoco", reason="no MuJoCo in this environment")
+
+from wam_ros.files.assets import find
+from wam_ros.sim.graphics import choose_backend
+
+needs_graphics = pytest.mark.skipif(choose_backend() == "disabled", reason="no OpenGL without a display")
+REPOSITORY = Path(__file__).parents[2]
+LIMIT_S = 150
+
+
+def start(out: Path, *arguments: str, stdin: int = subprocess.DEVNULL, **environment: str) -> subprocess.Popen[str]:
+    words = [sys.executable, "-m", "wam_ros", "run", "towel_fold", "--headless", "--out", str(out), *arguments]
+    pipes = {"stdin": stdin, "stdout": subprocess.PIPE, "stderr": subprocess.PIPE, "text": True}
+    return subprocess.Popen(words, cwd=REPOSITORY, env=os.environ | environment, **pipes)
+
+
+def run(out: Path, *arguments: str, **environment: str) -> tuple[int, str, str]:
+    with start(out, *arguments, **environment) as process:
+        said, complained = process.communicate(timeout=LIMIT_S)
+    assert "Traceback" not in said + complained
+    return process.returncode, said, complained
+
+
+def summary(out: Path) -> dict:
+    return json.loads((out / "summary.json").read_text())
+
+
+def node_processes(out: Path) -> list[int]:
+    """Processes of the run that writes there."""
+    found = []
+    for folder in Path("/proc").iterdir():
+        try:
+            if folder.name.isdecimal() and f"{out}/nodes".encode() in (folder / "cmdline").read_bytes():
+                found.append(int(folder.name))
+        except OSError:
+            continue
+    return found
+
+
+@needs_graphics
+def test_the_towel_is_folded_and_the_run_folder_says_so(tmp_path):
+    out = tmp_path / "out"
+    code, said, _ = run(out, "--pace", "lockstep")
+    assert code == 0, said
+    found = summary(out)
+    assert found["complete"]
+    assert found["success_rate"] == 1.0
+    assert found["memory_mb_max"] < 600
+    assert {"report.html", "video.mp4"} <= {path.name for path in out.iterdir()}
+    assert not node_processes(out)
+
+
+@needs_graphics
+def test_a_policy_that_does_nothing_fails_the_task(tmp_path):
+    code, said, _ = run(tmp_path / "out", "--policy", "hold", "--pace", "lockstep", "--set", "task.timeout_s=1")
+    assert code == 1
+    assert "0 of 1 attempts succeeded" in said
+    found = summary(tmp_path / "out")
+    assert found["complete"]
+    assert found["success_rate"] == 0.0
+    assert yaml.safe_load((tmp_path / "out" / "config" / "task.yaml").read_text())["timeout_s"] == 1
+
+
+def test_without_opengl_it_says_what_to_install(tmp_path):
+    code, _, complained = run(tmp_path / "out", MUJOCO_GL="disabled")
+    assert code == 2
+    assert complained.startswith("wam: node sim_robot ended with code 2: cameras need an OpenGL library")
+    assert "apt-get install libegl1" in complained
+    assert not summary(tmp_path / "out")["complete"]
+
+
+def test_a_camera_that_never_comes_is_named(tmp_path):
+    """A real robot whose drivers do not run: nothing arrives."""
+    robot = yaml.safe_load(find("config/robots/sim_r1_lite.yaml").read_text(encoding="utf-8"))
+    robot["simulated"] = False
+    (tmp_path / "rig.yaml").write_text(yaml.safe_dump(robot))
+    out = tmp_path / "out"
+    person, terminal = os.openpty()
+    with start(out, "--robot", str(tmp_path / "rig.yaml"), "--policy", "hold", stdin=terminal) as process:
+        _, complained = process.communicate(timeout=LIMIT_S)
+    os.close(person)
+    os.close(terminal)
+    assert process.returncode == 2
+    assert "camera head never sent an image on /hdas/camera_head/color/image_raw" in complained
+    assert "check that the driver runs" in complained
+    assert not summary(out)["complete"]
+
+
+@needs_graphics
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_interrupted_it_ends_every_process_and_claims_no_success(tmp_path, number):
+    out = tmp_path / "out"
+    with start(out, "--policy", "hold") as process:
+        deadline_s = monotonic() + LIMIT_S
+        while "attempt 1 of 1" not in (line := process.stdout.readline()):
+            assert line or monotonic() < deadline_s, "it ended before an attempt began"
+        nodes = node_processes(out)
+        process.send_signal(number)
+        said, complained = process.communicate(timeout=LIMIT_S)
+    assert process.returncode == 130
+    assert len(nodes) == 4
+    assert not node_processes(out)
+    assert "Traceback" not in said + complained
+    assert not summary(out)["complete"]
+    for log in (out / "nodes").glob("*.log"):
+        assert "Traceback" not in log.read_text(), log.name
+
+
+@needs_graphics
+@pytest.mark.parametrize("victim", ["sim_robot", "policy", "motion", "safety"])
+def test_a_killed_node_ends_the_run_and_is_named(tmp_path, victim):
+    out = tmp_path / "out"
+    with start(out, "--policy", "hold") as process:
+        while "RUNNING" not in process.stdout.readline():
+            Event().wait(0)
+        (pid,) = [
+            p for p in node_processes(out) if f"node\0{victim}\0".encode() in Path(f"/proc/{p}/cmdline").read_bytes()
+        ]
+        os.kill(pid, signal.SIGKILL)
+        _, complained = process.communicate(timeout=LIMIT_S)
+    assert process.returncode == 1
+    assert f"wam: node {victim} was ended by SIGKILL" in complained
+    assert not node_processes(out)
+    assert not summary(out)["complete"]
