@@ -212,10 +212,12 @@ class _Said:
 
     @property
     def message(self) -> str:
+        """One word or sentence."""
         return str(self.status.message)
 
     @property
     def values(self) -> Mapping[str, str]:
+        """Keys and values."""
         return read_values(self.status)
 
 

@@ -1,0 +1,28 @@
+# SPDX-License-Identifier: Apache-2.0
+from __future__ import annotations
+
+import os
+
+import pytest
+
+pytest.importorskip("rclpy", reason="no ROS 2 in this environment")
+from wam_ros.bench.runtime import measure
+
+
+@pytest.fixture
+def own_environment(monkeypatch):
+    """The bench sets the environment of its processes; put ours back."""
+    before = dict(os.environ)
+    yield
+    os.environ.clear()
+    os.environ.update(before)
+
+
+def test_the_bench_counts_what_motion_accepted_and_leaves_the_models_time_out(own_environment):
+    measured = measure(1.5, 0.2, compute=False)
+    assert measured.inferences >= 3
+    assert len(measured.overheads_ms) >= measured.inferences - 1
+    # The model alone takes 200 ms of each chunk; what is left is the graph's, however busy the machine.
+    assert 0 < min(measured.overheads_ms) < 150
+    assert len(measured.periods_ms) > 50
+    assert 0.3 < measured.model_share <= 1.0
