@@ -209,8 +209,7 @@ def running() -> tuple[Splicer, int]:
 
 def hammering() -> np.ndarray:
     """Rows that ask for many times the speed of the joints, back and forth."""
-    t = np.arange(30)[:, None]
-    return HOME + np.where(GRIPPERS, 0.0, 0.45 * (-1.0) ** t)
+    return rows(30, start_s=1.2) + np.where(GRIPPERS, 0.0, 0.2 * (-1.0) ** np.arange(30)[:, None])
 
 
 CASES = {
@@ -322,6 +321,18 @@ def test_a_chunk_that_is_too_far_can_be_approached_slowly_and_is_then_taken() ->
     now = splicer.at_rest_ns
     assert np.allclose(splicer.sample(now).position, far[0], atol=1e-6)
     assert splicer.offer(make_chunk(now, far), now).accepted
+
+
+def test_a_robot_that_stood_still_while_the_chunk_was_made_begins_where_it_stands() -> None:
+    splicer, ahead_s = make_splicer(), 0.8
+    ramp = np.where(GRIPPERS, 1.0, HOME + np.linspace(0.03, 1.2, 32)[:, None] * np.eye(len(NAMES))[0])
+    assert splicer.offer(make_chunk(0, ramp), round(ahead_s * SECOND)) is Outcome.ACCEPTED
+    slow, now = make_splicer(), round(1.2 * SECOND)
+    assert slow.offer(make_chunk(0, ramp), now) is Outcome.BEHIND
+    assert slow.statistics.accepted == 1
+    path = played(slow, now, slow.at_rest_ns)[:, 0]
+    assert np.abs(np.diff(path)).max() / STEP_S < 1.0
+    assert path[-1] == pytest.approx(1.2, abs=0.01)
 
 
 def test_a_position_outside_the_bounds_is_not_approached() -> None:

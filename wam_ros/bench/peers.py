@@ -28,6 +28,7 @@ class Rows:
     def offer(self, chunk: Chunk, now_ns: int) -> None:
         """Play the method's rows from now on."""
         followed = self._method.follow(chunk, self.positions(np.array([now_ns]))[0], now_ns)
+        self._method.took(chunk, followed, now_ns)
         here, known = at_times(followed, (now_ns,))
         future = [i for i, time in enumerate(followed.times_ns) if time > now_ns]
         first = here if known[0] else self.positions(np.array([now_ns]))

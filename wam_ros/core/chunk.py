@@ -20,6 +20,7 @@ class Outcome(enum.Enum):
 
     ACCEPTED = "accepted"
     SLOWED = "slowed"  # accepted, but the limits allow it only at a slower pace
+    BEHIND = "behind"  # accepted, but begun at an earlier row, where the robot still is
     LATE = "late"  # too few rows lie in the future
     DUPLICATE = "duplicate"
     OLDER = "older"  # a chunk of a later observation is committed, or the robot was stopped after this one
@@ -37,7 +38,7 @@ class Outcome(enum.Enum):
     @property
     def accepted(self) -> bool:
         """True when the chunk is now what the robot executes."""
-        return self in (Outcome.ACCEPTED, Outcome.SLOWED)
+        return self in (Outcome.ACCEPTED, Outcome.SLOWED, Outcome.BEHIND)
 
 
 def outcome_of(error: WamError) -> Outcome:

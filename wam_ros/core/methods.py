@@ -38,6 +38,9 @@ class Newest:
         """
         return chunk
 
+    def took(self, chunk: Chunk, followed: Chunk, now_ns: int) -> None:
+        """Remember a chunk that is now executed, and what was made of it."""
+
 
 class Wait(Newest):
     """Synchronous: rest, infer, execute the first rows from the beginning, rest again."""
@@ -65,13 +68,16 @@ class Ensemble(Newest):
 
     def follow(self, chunk: Chunk, commanded: FloatArray, now_ns: int) -> Chunk:
         """Return the weighted mean of all predictions for each of the new chunk's row times."""
-        self._chunks = [old for old in self._chunks if old.times_ns[-1] > now_ns] + [chunk]
         total, weights = np.zeros_like(chunk.positions), np.zeros((len(chunk.offsets_ns), 1))
-        for age, old in enumerate(self._chunks):
+        for age, old in enumerate([*self._chunks, chunk]):
             values, known = at_times(old, chunk.times_ns)
             weight = np.exp(-self._decay * age) * known[:, None]
             total, weights = total + weight * values, weights + weight
         return _arms_only(chunk, total / weights, self._grippers)
+
+    def took(self, chunk: Chunk, followed: Chunk, now_ns: int) -> None:
+        """Keep the chunk as long as it speaks of the future."""
+        self._chunks = [old for old in self._chunks if old.times_ns[-1] > now_ns] + [chunk]
 
 
 class Average(Newest):
@@ -87,9 +93,12 @@ class Average(Newest):
         if self._merged is not None:
             old, known = at_times(self._merged, chunk.times_ns)
             share = np.where(known[:, None], self._new_share, 1.0)
-            chunk = _arms_only(chunk, share * chunk.positions + (1 - share) * old, self._grippers)
-        self._merged = chunk
+            return _arms_only(chunk, share * chunk.positions + (1 - share) * old, self._grippers)
         return chunk
+
+    def took(self, chunk: Chunk, followed: Chunk, now_ns: int) -> None:
+        """Keep what was merged."""
+        self._merged = followed
 
 
 class Fade(Newest):
@@ -123,6 +132,11 @@ def at_times(chunk: Chunk, times_ns: Sequence[int]) -> tuple[FloatArray, np.ndar
     values = np.stack([np.interp(wanted, chunk.offsets_ns, column) for column in chunk.positions.T], axis=1)
     known = (np.array(wanted) >= chunk.offsets_ns[0]) & (np.array(wanted) <= chunk.offsets_ns[-1])
     return values, known
+
+
+def delayed(chunk: Chunk, lag_ns: int) -> Chunk:
+    """Return a chunk whose rows all belong to later times."""
+    return replace(chunk, offsets_ns=tuple(offset + lag_ns for offset in chunk.offsets_ns))
 
 
 def _arms_only(chunk: Chunk, positions: FloatArray, grippers: np.ndarray) -> Chunk:

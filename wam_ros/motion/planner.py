@@ -28,7 +28,7 @@ class Tuning:
         slowest: a chunk that must be slowed by more than this is refused.
         stop_share: share of the limits used to stop, when that is enough.
         approach_share: share of the limits used to approach a far chunk.
-        far_rad: a chunk that begins farther from the commanded position is refused.
+        far_rad: a chunk whose path up to now is farther from the commanded position is refused.
         least_rows: a chunk with fewer rows in the future is late.
         wait_rows: rows executed at a time by the method that waits.
         hysteresis: smallest change of a gripper's opening.

@@ -28,16 +28,13 @@ class Space:
     def __init__(self, free: Free | None, arms: NDArray[np.int64]) -> None:
         self._free, self._arms = free, arms
 
-    def cut(self, chunk: Chunk, here: FloatArray, now_ns: int, least_rows: int) -> Chunk | None:
-        """Return the rows before the first future one at which the robot may not be; None when too few are left."""
+    def cut(self, chunk: Chunk, here: FloatArray, now_ns: int) -> Chunk:
+        """Return the rows before the first future one at which the robot may not be, but at least the first row."""
         if self._free is None:
             return chunk
         first = sum(time <= now_ns for time in chunk.times_ns)
         allowed = _from_first_free(self._free(np.concatenate((here[None], chunk.positions[first:]))))[1:]
-        count = len(allowed) if allowed.all() else int(np.argmin(allowed))
-        if count < min(least_rows, len(allowed)):
-            return None
-        kept = first + count
+        kept = max(first + (len(allowed) if allowed.all() else int(np.argmin(allowed))), 1)
         return replace(chunk, positions=chunk.positions[:kept], offsets_ns=chunk.offsets_ns[:kept])
 
     def holds(self, motion: Spline, here: FloatArray) -> bool:

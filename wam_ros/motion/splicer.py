@@ -3,9 +3,9 @@
 
 from __future__ import annotations
 
-from collections import Counter, deque
+from collections import deque
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from itertools import pairwise
 
 import numpy as np
@@ -14,13 +14,14 @@ from wam_ros.core.chunk import Admission, Outcome, outcome_of
 from wam_ros.core.errors import ShapeError, UnsafeCommandError, WamError, mismatch
 from wam_ros.core.grippers import Grippers, Openings
 from wam_ros.core.limits import Limits
-from wam_ros.core.methods import at_times, create_method
+from wam_ros.core.methods import at_times, create_method, delayed
 from wam_ros.core.robot import Robot
 from wam_ros.core.spline import Spline, State
 from wam_ros.core.task import Method
 from wam_ros.core.types import NS_PER_S, Chunk, FloatArray, Trajectory, frozen
-from wam_ros.motion.planner import Planner, Tuning
+from wam_ros.motion.planner import Plan, Planner, Tuning
 from wam_ros.motion.space import Free, Space
+from wam_ros.motion.statistics import Statistics
 
 __all__ = ["Outcome", "Setpoint", "Splicer", "Statistics", "Tuning"]
 
@@ -32,38 +33,6 @@ class Setpoint:
     position: FloatArray
     velocity: FloatArray
     acceleration: FloatArray
-
-
-@dataclass
-class Statistics:
-    """Counts since the splicer was made, and the largest steps at a seam.
-
-    Attributes:
-        outcomes: how often each outcome happened.
-        seam_step_rad_max, seam_step_rad_s_max: largest step of the arms where one chunk replaced another.
-        ticks, idle_ticks: samples since the first chunk, and those of them with nothing left to execute.
-    """
-
-    outcomes: Counter[Outcome] = field(default_factory=Counter)
-    seam_step_rad_max: float = 0.0
-    seam_step_rad_s_max: float = 0.0
-    ticks: int = 0
-    idle_ticks: int = 0
-
-    @property
-    def accepted(self) -> int:
-        """Chunks that were executed, slowed or not."""
-        return sum(n for outcome, n in self.outcomes.items() if outcome.accepted)
-
-    @property
-    def refused(self) -> dict[Outcome, int]:
-        """Count of each refusal that happened."""
-        return {outcome: n for outcome, n in self.outcomes.items() if not outcome.accepted}
-
-    @property
-    def idle_share(self) -> float:
-        """Share of the samples at which the arms stood because no chunk came in time."""
-        return self.idle_ticks / self.ticks if self.ticks else 0.0
 
 
 class Splicer:
@@ -143,13 +112,13 @@ class Splicer:
     def offer(self, chunk: Chunk, now_ns: int) -> Outcome:
         """Join a chunk to what is committed, or say why not; what was committed then goes on."""
         outcome = self._refusal(chunk, now_ns) or self._join(chunk, now_ns)
-        self.statistics.outcomes[outcome] += 1
+        self.statistics.count(outcome)
         return outcome
 
     def refuse(self, error: WamError) -> Outcome:
         """Count a message that was not even a chunk, by the error that said so."""
         outcome = outcome_of(error)
-        self.statistics.outcomes[outcome] += 1
+        self.statistics.count(outcome)
         return outcome
 
     def approach(self, position: FloatArray, now_ns: int) -> None:
@@ -178,8 +147,7 @@ class Splicer:
     def sample(self, now_ns: int) -> Setpoint:
         """Return what to command now."""
         if self._joined_ns:
-            self.statistics.ticks += 1
-            self.statistics.idle_ticks += now_ns >= self.at_rest_ns
+            self.statistics.tick(idle=now_ns >= self.at_rest_ns)
         return Setpoint(*(frozen(values[0]) for values in self._evaluate(np.array([now_ns]))))
 
     def committed(self, now_ns: int) -> Trajectory:
@@ -204,43 +172,60 @@ class Splicer:
         return Outcome.NOT_AT_REST if self._method.waits and chunk.stamp_ns < self.at_rest_ns else None
 
     def _join(self, chunk: Chunk, now_ns: int) -> Outcome:
-        state = self._state(now_ns)
-        here = self._evaluate(np.array([now_ns]))[0][0]
-        if not self._method.waits and self._distance(chunk, here, now_ns) > self.tuning.far_rad:
+        state, here = self._state(now_ns), self._evaluate(np.array([now_ns]))[0][0]
+        lag_ns = self._lag_ns(chunk, here, now_ns)
+        if lag_ns is None:
             return Outcome.TOO_FAR
-        follow = self._space.cut(self._method.follow(chunk, here, now_ns), here, now_ns, self.tuning.least_rows)
-        if follow is None:
-            return Outcome.OUTSIDE
-        since_s = (now_ns - follow.times_ns[0]) / NS_PER_S
-        plan = self._planner.follow(
-            state, follow.offsets_ns, follow.positions[:, self._arms], since_s, self._gap_s(now_ns)
-        )
+        follow = self._method.follow(delayed(chunk, lag_ns), here, now_ns)
+        plan = self._plan(state, follow, now_ns)
+        if plan is not None and not self._space.holds(plan.motion, here):
+            follow = self._space.cut(follow, here, now_ns)
+            plan = self._plan(state, follow, now_ns)
+            if plan is None or not self._space.holds(plan.motion, here):
+                return Outcome.OUTSIDE
         if plan is None:
             return Outcome.TOO_FAST
-        if not self._space.holds(plan.motion, here):
-            return Outcome.OUTSIDE
         times_s = plan.slower * (np.array(follow.times_ns) - now_ns) / NS_PER_S
         openings = self._grippers.follow(here[self._grips], times_s, follow.positions[:, self._grips])
         self._commit(plan.motion, openings, now_ns)
         self._admission.took(chunk)
-        self._record_seam(state, now_ns)
+        self._method.took(chunk, follow, now_ns)
+        self._joined_ns.append(now_ns)
+        self.statistics.seam(state, self._state(now_ns))
+        if lag_ns:
+            return Outcome.BEHIND
         return Outcome.ACCEPTED if plan.slower == 1.0 else Outcome.SLOWED
+
+    def _plan(self, state: State, follow: Chunk, now_ns: int) -> Plan | None:
+        """Return the motion that follows a chunk's future, None when it has too little or breaks a limit."""
+        if follow.times_ns[-1] <= now_ns:
+            return None
+        since_s = (now_ns - follow.times_ns[0]) / NS_PER_S
+        rows = follow.positions[:, self._arms]
+        return self._planner.follow(state, follow.offsets_ns, rows, since_s, self._gap_s(now_ns))
+
+    def _lag_ns(self, chunk: Chunk, here: FloatArray, now_ns: int) -> int | None:
+        """Time by which the robot is behind a chunk, None when it is nowhere near the path up to now.
+
+        As a rule none: rows belong to their times. But a robot that stood still, or was slowed, while the chunk
+        was made is not yet where the row of now expects it; it then goes on from the row where it is.
+        """
+        far = self.tuning.far_rad
+        if self._method.waits or self._distances(at_times(chunk, (now_ns,))[0], here)[0] <= far:
+            return 0
+        past = [time for time in chunk.times_ns if time <= now_ns]
+        distances = self._distances(chunk.positions[: len(past)], here)
+        nearest = int(np.argmin(distances)) if past else 0
+        return now_ns - past[nearest] if past and distances[nearest] <= far else None
+
+    def _distances(self, rows: FloatArray, here: FloatArray) -> FloatArray:
+        return np.asarray(np.abs(rows - here)[:, self._arms].max(axis=1))
 
     def _gap_s(self, now_ns: int) -> float:
         """Time until the next chunk is expected; one late chunk is not yet a slow policy."""
         before = [joined for joined in self._joined_ns if joined < now_ns][-3:]
         gaps = [later - earlier for earlier, later in pairwise(before)]
         return min(gaps) / NS_PER_S if len(gaps) == 2 and not self._method.waits else 0.0
-
-    def _distance(self, chunk: Chunk, here: FloatArray, now_ns: int) -> float:
-        rows, _ = at_times(chunk, (now_ns,))
-        return float(np.abs(rows[0] - here)[self._arms].max())
-
-    def _record_seam(self, before: State, now_ns: int) -> None:
-        self._joined_ns.append(now_ns)
-        step, statistics = self._state(now_ns) - before, self.statistics
-        statistics.seam_step_rad_max = max(statistics.seam_step_rad_max, float(np.abs(step.position).max()))
-        statistics.seam_step_rad_s_max = max(statistics.seam_step_rad_s_max, float(np.abs(step.velocity).max()))
 
     def _forget(self) -> None:
         self._method = create_method(self.method, self._grip_mask, self.tuning.wait_rows)
