@@ -4,7 +4,8 @@
 All methods get the same predictions of one demonstration with the same latencies; peers' methods are
 played as their users run them, the default one as the robot gets it. One cell is a method and a latency;
 it holds four runs with different jitter. Jerk is that of all four, lag, idle share and steps are the
-worst of the four, violations are added up. Everything is judged at 200 Hz from positions alone.
+worst of the four, violations are added up. Everything is judged at 200 Hz from positions alone. While ``wait``
+waits, its demonstration stands still: its idle share, not its lag, says what waiting costs.
 """
 
 from __future__ import annotations
