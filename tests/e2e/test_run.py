@@ -94,6 +94,7 @@ def test_a_camera_that_never_comes_is_named(tmp_path):
     (tmp_path / "rig.yaml").write_text(yaml.safe_dump(robot))
     out = tmp_path / "out"
     person, terminal = os.openpty()
+    os.write(person, b"\n")  # "the scene is set"
     with start(out, "--robot", str(tmp_path / "rig.yaml"), "--policy", "hold", stdin=terminal) as process:
         _, complained = process.communicate(timeout=LIMIT_S)
     os.close(person)
