@@ -17,7 +17,7 @@ from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
-from wam_ros import __version__
+from wam_ros import __version__, conversion
 from wam_ros.bench import BENCHES
 from wam_ros.core.errors import ConfigError, WamError, mismatch
 from wam_ros.graph import PROGRAMS, RunOptions
@@ -59,9 +59,14 @@ def parser() -> argparse.ArgumentParser:
     bench.add_argument("name", help=f"one of {', '.join(BENCHES)}")
     bench.add_argument("rest", nargs=argparse.REMAINDER, help="--json FILE, --help for what this bench takes")
     add("list", _list, "show robots, tasks, policies, nodes and benches")
-    check = add("check", _check, "check a robot, task or policy, and what it names")
-    check.add_argument("kind", choices=["robot", "task", "policy"])
-    check.add_argument("name", help="name or path of a YAML file")
+    check = add("check", _check, "check a robot, task, policy or checkpoint, and what it names")
+    check.add_argument("kind", choices=["robot", "task", "policy", "checkpoint"])
+    check.add_argument("name", help="name or path of a YAML file; folder of a checkpoint")
+    conversion.add_arguments(add("convert", _convert, "make a checkpoint folder of released weights"))
+    train = add("train", _train, "train a model from a YAML; started again, it goes on")
+    train.add_argument("spec", help="a name in config/training, or the path of a YAML file")
+    train.add_argument("--out", type=Path, required=True, help="folder for checkpoint, metrics and plot")
+    train.add_argument("--set", action="append", default=[], metavar="KEY=VALUE", help="as in train.options.steps=2000")
     add("doctor", _doctor, "say what is missing on this computer, and the line that cures it")
     node = add("node", _node, "run one node in this process, as ros2 run does")
     node.add_argument("name", help="a module below wam_ros.nodes")
@@ -142,9 +147,31 @@ def _list(_options: argparse.Namespace) -> int:
 
 
 def _check(options: argparse.Namespace) -> int:
+    if options.kind == "checkpoint":
+        print("\n".join(conversion.check_checkpoint(Path(options.name))))
+        return OK
     from wam_ros.checks import check
 
     print("\n".join(check(options.kind, options.name)))
+    return OK
+
+
+def _convert(options: argparse.Namespace) -> int:
+    print("\n".join(conversion.convert(options)))
+    return OK
+
+
+def _train(options: argparse.Namespace) -> int:
+    from wam_ros.overrides import parse, with_values
+    from wam_ros.training.spec import load_spec, train
+
+    spec = load_spec(options.spec)
+    if options.set:
+        spec = with_values(spec, [parse(change) for change in options.set])
+    command = " ".join([f"wam train {options.spec}", *(f"--set {change}" for change in options.set)])
+    rows = train(spec, options.out, command)
+    last, first = rows[-1], rows[0]
+    print(f"{options.out}: {last['step']:.0f} steps, action loss {first['action']:.4f} -> {last['action']:.4f}")
     return OK
 
 

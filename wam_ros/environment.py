@@ -22,7 +22,7 @@ def additions(given: Mapping[str, str], *, simulated: bool) -> dict[str, str]:
             a real robot's drivers may run on another one.
     """
     profile = str(find("config/fastdds.xml"))
-    wanted = {**THREADS, **dict.fromkeys(DDS_PROFILE, profile), "MUJOCO_GL": "egl"}
+    wanted = {**THREADS, **dict.fromkeys(DDS_PROFILE, profile)}
     if simulated:
         wanted["ROS_AUTOMATIC_DISCOVERY_RANGE"] = "LOCALHOST"
     return {key: value for key, value in wanted.items() if key not in given}

@@ -13,6 +13,8 @@ import torch
 
 from wam_ros.core.card import VectorLayout
 from wam_ros.core.policy import Cell, Mosaic
+from wam_ros.files.assets import find
+from wam_ros.files.load import load_yaml
 from wam_ros.models.fastwam import build
 from wam_ros.models.latent import PixelCodec
 from wam_ros.models.params import FastWamParams, sized
@@ -73,6 +75,13 @@ class TrainSpec:
             action_dim=self.action_dim,
             proprio_dim=self.action_dim,
         )
+
+
+def load_spec(name: str) -> TrainSpec:
+    """Return the training of a name in ``config/training``, or of a YAML path."""
+    return load_yaml(
+        Path(name) if name.endswith((".yaml", ".yml")) else find(f"config/training/{name}.yaml"), TrainSpec
+    )
 
 
 def train(spec: TrainSpec, folder: Path, command: str = "", *, quiet: bool = False) -> list[dict[str, float]]:
