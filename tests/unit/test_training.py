@@ -119,7 +119,7 @@ def test_a_run_that_is_resumed_continues_where_it_stopped(tmp_path):
     begun, training = run(20)
     assert begun == 10
     assert training.step == 20
-    assert [row["step"] for row in training._metrics.rows] == [5, 10, 15, 20]
+    assert [row["step"] for row in training._metrics.rows] == [1, 5, 10, 15, 20]
     assert (tmp_path / "loss.svg").read_text().startswith("<?xml")
     assert (tmp_path / "model.safetensors").exists()
 

@@ -113,7 +113,7 @@ class Training:
             task = bar.add_task("training", total=self.options.steps, completed=self.step)
             while self.step < self.options.steps:
                 row = self._one(stream)
-                if self.step % self.options.log_every == 0 or self.step == self.options.steps:
+                if self.step % self.options.log_every == 0 or self.step in {1, self.options.steps}:
                     row["step_s"] = (monotonic() - begun_s) / (self.step - first)
                     self._log(row)
                 if self.step % self.options.checkpoint_every == 0:
