@@ -29,6 +29,7 @@ from wam_ros.nodes.operator import run_attempts
 from wam_ros.nodes.policy import PolicyNode
 from wam_ros.nodes.safety import SafetyNode
 from wam_ros.nodes.sim_robot import SimRobot
+from wam_ros.report.recording import SCENE
 from wam_ros.report.witness import Witness
 from wam_ros.ros.arming import Arming
 from wam_ros.ros.listen import SideListener, take_all
@@ -149,13 +150,13 @@ def test_an_attempt_is_written_down_with_its_seed_its_time_and_its_figures(story
     assert attempt.seed == OPTIONS.seed + 1
     assert attempt.duration_s == pytest.approx(TASK.timeout_s, abs=0.2)
     assert attempt.figures["motion__accepted"] >= 1
-    assert attempt.figures["policy__inferences"] == len(attempt.recording.latency_ms)
+    assert 1 <= len(attempt.recording.latency_ms) <= attempt.figures["policy__inferences"]
     assert set(attempt.stages.values()) == {None}
 
 
 def test_what_is_seen_at_the_side_makes_a_recording(story, robot):
     recording = story[0].attempts[1].recording
-    assert len(recording.frames()[0].pictures) == len(robot.cameras)
+    assert set(recording.frames()[-1].pictures) == {SCENE, *(camera.name for camera in robot.cameras)}
     times, measured = recording.measured()
     assert np.ptp(times) > 0.2
     assert measured[0] == pytest.approx(robot.ready_position(), abs=0.05)

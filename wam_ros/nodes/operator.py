@@ -8,7 +8,8 @@ ends with a sentence that says what never came.
 from __future__ import annotations
 
 import resource
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from time import monotonic
 from typing import Any
@@ -31,7 +32,7 @@ from wam_ros.report.progress import Listener, Moment
 from wam_ros.report.summary import Attempt, Ending, Run, make_setup, write_interim
 from wam_ros.report.witness import Witness
 from wam_ros.ros.arming import ACTORS, Arming
-from wam_ros.ros.listen import SideListener
+from wam_ros.ros.listen import SCENE_CAMERA, SideListener
 from wam_ros.ros.qos import LATCHED
 from wam_ros.ros.referee import PersonReferee, Referee, SimulatorReferee
 from wam_ros.ros.wait import Patience, Waiter
@@ -54,12 +55,12 @@ def run_attempts(
 ) -> Run:
     """Make the attempts on a graph that has been started, and return how they went.
 
-    What ends the run early is a sentence in the run's ``error``; it is then not ``complete``. The summary is
-    written after each attempt; :func:`wam_ros.report.folder.write_run` writes the rest when the graph has ended.
+    What ends it early is a sentence in the run's ``error``; it is then not ``complete``. An interim summary is
+    written after each attempt; ``report.folder.write_run`` writes the whole when the graph has ended.
 
     Args:
-        robot: as the graph was told; so are ``task``, ``policy`` and ``options``.
-        task: its instruction, stages and time limit.
+        robot: of the graph, as are the next three.
+        task: its stages and time limit.
         policy: for the record.
         options: seed and pace.
         folder: of the run.
@@ -69,19 +70,15 @@ def run_attempts(
         patience: how long to wait for what.
     """
     setup = make_setup(robot, task, policy, options.pace, options.latency_s, options.seed, episodes)
-    run = Run(setup)
+    run, begun_s = Run(setup), monotonic()
     listener.begins(setup)
-    context = Context()
-    rclpy.init(context=context, args=[], signal_handler_options=SignalHandlerOptions.NO)
-    begun_s = monotonic()
-    operator = Operator(robot, task, options.seed, listener, check, patience or Patience(), context=context)
     try:
-        operator.arming.get_ready()
-        for number in range(1, episodes + 1):
-            run.attempts.append(operator.attempt(number))
-            run.wall_s = monotonic() - begun_s
-            listener.ended(number, run.attempts[-1])
-            write_interim(folder, run)
+        with _at_work(robot, task, options, listener, check, patience or Patience()) as operator:
+            operator.arming.get_ready()
+            for number in range(1, episodes + 1):
+                run.attempts.append(operator.attempt(number))
+                listener.ended(number, run.attempts[-1])
+                write_interim(folder, run)
         run.complete = True
     except (WamError, KeyboardInterrupt) as error:
         run.interrupted = isinstance(error, KeyboardInterrupt)
@@ -89,10 +86,20 @@ def run_attempts(
     finally:
         run.wall_s = monotonic() - begun_s
         run.memory_mb["operator"] = round(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024, 1)
-        operator.destroy_node()
-        rclpy.try_shutdown(context=context)
         write_interim(folder, run)
     return run
+
+
+@contextmanager
+def _at_work(*parts: Any) -> Iterator[Operator]:
+    """An operator in a ROS context of his own."""
+    context = Context()
+    with ExitStack() as stack:
+        rclpy.init(context=context, args=[], signal_handler_options=SignalHandlerOptions.NO)
+        stack.callback(rclpy.try_shutdown, context=context)
+        operator = Operator(*parts, context=context)
+        stack.callback(operator.destroy_node)
+        yield operator
 
 
 class Operator(Node):
@@ -109,7 +116,7 @@ class Operator(Node):
         self,
         robot: Robot,
         task: Task,
-        seed: int,
+        options: RunOptions,
         listener: Listener,
         check: Callable[[], None],
         patience: Patience,
@@ -117,13 +124,14 @@ class Operator(Node):
     ) -> None:
         clock = Parameter("use_sim_time", value=robot.simulated)
         super().__init__("operator", parameter_overrides=[clock], **node_args)
-        self._robot, self._task, self._seed = robot, task, seed
+        self._robot, self._task, self._seed = robot, task, options.seed
         self._listener, self._patience = listener, patience
         self._spinner = SingleThreadedExecutor(context=self.context)
         self._spinner.add_node(self)
         self._waiter = Waiter(self._spinner, check)
         self._witness = Witness(robot, self._now_ns)
-        SideListener(self, robot, self._witness)
+        # Drawing for people takes time, which in lockstep simply waits.
+        SideListener(self, robot, self._witness, [SCENE_CAMERA] if options.pace == "lockstep" else [])
         self.arming = Arming(self, self._waiter, self._witness, listener.waiting, patience)
         person = None if robot.simulated else PersonReferee(self._waiter)
         self._referee: Referee = person or SimulatorReferee(self, task, self._waiter)

@@ -14,18 +14,18 @@ from typing import Any
 
 from diagnostic_msgs.msg import DiagnosticStatus
 from rclpy.node import Node
-from sensor_msgs.msg import JointState
+from sensor_msgs.msg import Image, JointState
 from std_srvs.srv import SetBool, Trigger
 
 from wam_ros.core.errors import ConfigError, mismatch
 from wam_ros.core.types import FloatArray, seconds
 from wam_ros.files.assets import load_robot, load_task
-from wam_ros.ros.convert import ns_to_stamp
+from wam_ros.ros.convert import image_to_msg, ns_to_stamp
 from wam_ros.ros.driver import CameraDriver, Command, CommandDriver, JointDriver, Outlet
 from wam_ros.ros.main import run_node
 from wam_ros.ros.pace import Lockstep, Pace, Realtime
 from wam_ros.ros.params import declare, parameter
-from wam_ros.ros.qos import EVENT
+from wam_ros.ros.qos import EVENT, SENSOR
 from wam_ros.ros.status import OK, StatusReporter, Value, make_status
 from wam_ros.sim.judgement import Judgement
 from wam_ros.sim.twin import Twin
@@ -80,6 +80,7 @@ class SimRobot(Node):
         self._cameras = {c.name: CameraDriver(self, c, intrinsics(c.name)) for c in self._robot.cameras}
         self._truth = Outlet(self, JointState, "sim/truth", EVENT)
         self._judge = Outlet(self, DiagnosticStatus, "sim/judge", EVENT)
+        self._scene = self.create_publisher(Image, "sim/scene", SENSOR)
         self._commands = CommandDriver(self, self._robot, self._on_command)
         self.create_service(Trigger, "sim/reset", self._on_reset)
         self.create_service(SetBool, "sim/play", self._on_play)
@@ -129,6 +130,7 @@ class SimRobot(Node):
             self._twin.step(now_ns)
         else:
             self._twin.stand()
+        self._twin.watched = self._scene.get_subscription_count() > 0
         sensed = self._twin.sense()
         self._joints.publish(sensed.position, sensed.velocity, now_ns)
         for name, (color, depth_m) in sensed.frames.items():
@@ -138,6 +140,8 @@ class SimRobot(Node):
             self._tell_truth(sensed.truth, now_ns)
         if sensed.judgement is not None:
             self._tell_judgement(sensed.judgement)
+        if sensed.scene is not None:
+            self._scene.publish(image_to_msg(sensed.scene, "rgb8", now_ns, ""))
         return self._pictured_ns
 
     def _tell_truth(self, truth: FloatArray, now_ns: int) -> None:

@@ -16,6 +16,7 @@ from markupsafe import Markup
 
 from wam_ros.core.robot import Robot
 from wam_ros.report.plots import histogram, joint_plots
+from wam_ros.report.recording import SCENE
 from wam_ros.report.summary import Attempt, Run, gathered_figures, summarise, versions, write_whole
 
 STRIP_FRAMES = 8
@@ -71,7 +72,7 @@ def render(run: Run, robot: Robot) -> str:
         shown_number=run.attempts.index(shown) + 1 if shown else 0,
         joints=Markup(joint_plots(shown.recording, arms, shown.duration_s)) if shown else "",
         strip=strip(shown) if shown else [],
-        cameras=[camera.name for camera in robot.cameras],
+        cameras=[SCENE, *(camera.name for camera in robot.cameras)],
         axis_s=axis_s,
         tracks=[track(attempt, axis_s) for attempt in run.attempts],
         motion=_motion_rows(run.attempts),

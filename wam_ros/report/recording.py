@@ -17,9 +17,11 @@ from PIL import Image
 
 from wam_ros.core.types import ByteImage, FloatArray, Trajectory, nanoseconds, seconds
 
+#: A camera that is nobody's sensor: robot and workpiece as people see them.
+SCENE = "scene"
 #: Longest side of a kept picture [pixels]; larger ones are reduced.
-PICTURE_SIDE = 384
-PICTURE_QUALITY = 85
+PICTURE_SIDE = 640
+PICTURE_QUALITY = 80
 
 
 @dataclass(frozen=True)
@@ -129,7 +131,7 @@ class Recording:
     def skew_ms(self) -> FloatArray:
         """Return, for every leader frame and other camera, the distance of the nearest frame [ms]."""
         leader = np.array(self._stamps.get(self.leader, []), dtype=np.int64)
-        others = [np.array(s, dtype=np.int64) for name, s in self._stamps.items() if name != self.leader]
+        others = [np.array(s, dtype=np.int64) for name, s in self._stamps.items() if name not in (self.leader, SCENE)]
         if not leader.size or not others:
             return np.zeros(0)
         return np.concatenate([_nearest_ns(leader, other) for other in others]) / 1e6

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""``video.mp4``: the leader camera and the mosaic the policy was given, in real time, with state and stages written below."""
+"""``video.mp4``: the scene and the mosaic the policy was given, in real time, with state and stages written below."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ import numpy as np
 from PIL import Image, ImageDraw, ImageFont
 
 from wam_ros.core.types import ByteImage
-from wam_ros.report.recording import Frame, Mark, picture
+from wam_ros.report.recording import SCENE, Frame, Mark, picture
 from wam_ros.report.summary import Attempt
 
 Stitch = Callable[[Mapping[str, ByteImage]], ByteImage]
@@ -40,7 +40,7 @@ def write_video(path: Path, attempts: Sequence[Attempt], stitch: Stitch, leader:
         path: of the file; it appears complete or not at all.
         attempts: of the run, in order.
         stitch: makes the policy's mosaic of the cameras' pictures.
-        leader: the camera shown large.
+        leader: the camera shown large where nobody drew the scene for people.
     """
     chosen = _chosen(attempts)
     if not chosen:
@@ -101,9 +101,10 @@ def _frames(attempt: Attempt) -> list[Frame]:
 
 
 def compose(frame: Frame, attempt: Attempt, index: int, stitch: Stitch, leader: str) -> ByteImage:
-    """Return one picture of the video: leader camera, mosaic, and the line below them."""
+    """Return one picture of the video: scene or leader camera, mosaic, and the line below them."""
     views = {name: picture(data) for name, data in frame.pictures.items()}
-    parts = [Image.fromarray(_scaled(image)) for image in (views[leader], stitch(views))]
+    large = views.get(SCENE, views[leader])
+    parts = [Image.fromarray(_scaled(image)) for image in (large, stitch(views))]
     width = sum(part.width for part in parts) + GAP
     canvas = Image.new("RGB", (width - width % 2, PICTURE_HEIGHT + BAR_HEIGHT), PAPER)
     canvas.paste(parts[0], (0, 0))

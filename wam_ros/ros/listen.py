@@ -8,6 +8,7 @@ Pictures stay serialised until somebody wants one; only their stamps are read. W
 from __future__ import annotations
 
 import struct
+from collections.abc import Sequence
 from functools import partial
 from typing import Protocol
 
@@ -28,6 +29,8 @@ from wam_ros.ros.convert import color_from_msg, compressed_color_from_msg, stamp
 from wam_ros.ros.qos import COMMAND, EVENT, LATCHED, SENSOR, STATE
 from wam_ros.ros.status import read_values
 
+#: The simulator's picture for people; it is drawn only while somebody listens.
+SCENE_CAMERA = Camera("scene", frame="", width=640, height=480, rate_hz=7.5, color="sim/scene")
 # A serialised message begins with four bytes of encapsulation; a header's stamp comes first.
 _STAMP = {0: struct.Struct(">iI"), 1: struct.Struct("<iI")}
 _STAMP_OFFSET = 4
@@ -68,16 +71,17 @@ class SideListener:
         node: whose executor calls back.
         robot: its cameras and joint feedback are listened to on the driver's topics.
         sink: is told.
+        extra: further cameras, which are not the robot's.
 
     Attributes:
         malformed: messages that contradicted themselves.
     """
 
-    def __init__(self, node: Node, robot: Robot, sink: Sink) -> None:
+    def __init__(self, node: Node, robot: Robot, sink: Sink, extra: Sequence[Camera] = ()) -> None:
         self.malformed = 0
         self._sink = sink
         self._position = np.full(len(robot.joint_names), np.nan)
-        for camera in robot.cameras:
+        for camera in (*robot.cameras, *extra):
             kind = CompressedImage if camera.transport == "compressed" else Image
             # Deep, for a frame that is lost here would look like skew; raw, so that depth costs nothing.
             node.create_subscription(kind, camera.color, partial(self._on_frame, camera), STATE, raw=True)

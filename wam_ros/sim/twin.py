@@ -12,10 +12,13 @@ from wam_ros.core.robot import Robot
 from wam_ros.core.task import Task
 from wam_ros.core.types import NS_PER_S, ByteImage, DepthImage, FloatArray, seconds
 from wam_ros.sim.judgement import Judgement
+from wam_ros.sim.scene import SCENE_CAMERA
 from wam_ros.sim.tracker import Tracker
 from wam_ros.sim.world import World
 
 JUDGE_RATE_HZ = 10.0
+# For people; every second frame of a 15 Hz camera, so that both show the same time.
+SCENE_RATE_HZ = 7.5
 
 
 class Rhythm:
@@ -41,6 +44,7 @@ class Sensed:
         frames: colour (H, W, 3) and depth (H, W) [m] of the cameras that are due.
         truth: the simulator's state, with the frames of the leading camera.
         judgement: how the task stands, if it is due.
+        scene: (H, W, 3) picture of robot and workpiece for people, if it is due and somebody watches.
     """
 
     position: FloatArray
@@ -48,6 +52,7 @@ class Sensed:
     frames: Mapping[str, tuple[ByteImage, DepthImage]] = field(default_factory=dict)
     truth: FloatArray | None = None
     judgement: Judgement | None = None
+    scene: ByteImage | None = None
 
 
 class Twin:
@@ -60,6 +65,7 @@ class Twin:
     Attributes:
         world: the simulation; lives in the thread that made it.
         elapsed_ns: simulated time of the attempt.
+        watched: somebody wants the picture for people.
 
     Raises:
         MissingDependencyError: no way to render here.
@@ -67,6 +73,7 @@ class Twin:
 
     def __init__(self, robot: Robot, task: Task, seed: int) -> None:
         self.world = World(robot, task, seed=seed, render=True)
+        self.watched = False
         self._robot = robot
         self._position = self.world.joints()
         self._tracker = Tracker(self._position)
@@ -103,7 +110,8 @@ class Twin:
         frames = {n: self.world.render(n) for n, rhythm in self._cameras.items() if rhythm.due(self._sensed_ns)}
         truth = self.world.truth() if self._robot.leader_camera in frames else None
         judgement = self.world.judge() if self._judge.due(self._sensed_ns) else None
-        return Sensed(self._position, self._velocity, frames, truth, judgement)
+        scene = self.world.render(SCENE_CAMERA)[0] if self._scene.due(self._sensed_ns) and self.watched else None
+        return Sensed(self._position, self._velocity, frames, truth, judgement, scene)
 
     def close(self) -> None:
         """Free the renderer."""
@@ -113,4 +121,4 @@ class Twin:
         self.elapsed_ns = self._sensed_ns = 0
         self._velocity = np.zeros_like(self._position)
         self._cameras = {camera.name: Rhythm(camera.rate_hz) for camera in self._robot.cameras}
-        self._judge = Rhythm(JUDGE_RATE_HZ)
+        self._judge, self._scene = Rhythm(JUDGE_RATE_HZ), Rhythm(SCENE_RATE_HZ)
