@@ -14,7 +14,7 @@ from wam_ros.motion.governor import Governor
 
 LIMITS = Limits(np.full(2, -1.0), np.full(2, 1.0), np.full(2, 2.0), np.full(2, 8.0), np.full(2, 100.0))
 WIDE = Limits(np.full(2, -1e3), np.full(2, 1e3), LIMITS.velocity, LIMITS.acceleration, LIMITS.jerk)
-laws = settings(max_examples=100, deadline=None)
+laws = settings(max_examples=100, deadline=None, derandomize=True)
 
 
 def motions() -> st.SearchStrategy[Spline]:
