@@ -55,6 +55,10 @@ say "installing $* (requirements/*.txt)"
 .venv/bin/python -m pip install -q --disable-pip-version-check -c requirements/constraints.txt "${lists[@]}"
 PYTHONWARNINGS=ignore .venv/bin/python -m pip install -q --disable-pip-version-check --no-deps --no-build-isolation -e .
 
-draws() { .venv/bin/python -c 'import sys; from wam_ros.sim.graphics import choose_backend; sys.exit(choose_backend() == "disabled")'; }
-draws || { apt_install libegl1 libgl1 libgl1-mesa-dri || apt_install libosmesa6; } || true
+python() { .venv/bin/python -c "$1" 2> /dev/null; }
+links() { python 'import ctypes; ctypes.CDLL("libgomp.so.1")'; }
+draws() { python 'import sys; from wam_ros.sim.graphics import choose_backend; sys.exit(choose_backend() == "disabled")'; }
+links || apt_install libgomp1 || fail "the OpenMP runtime is missing; run: sudo apt-get install libgomp1"
+draws || apt_install libegl1 libgl1 libgl1-mesa-dri || true
+draws || apt_install libosmesa6 || true
 draws || fail "no OpenGL library that draws without a display; run: sudo apt-get install libegl1 libgl1 libgl1-mesa-dri (or libosmesa6)"

@@ -9,6 +9,7 @@ import subprocess
 import sys
 from collections.abc import Callable
 from dataclasses import dataclass
+from importlib import import_module
 from importlib.metadata import PackageNotFoundError, version
 from importlib.util import find_spec
 from pathlib import Path
@@ -103,19 +104,26 @@ def _ros() -> list[Finding]:
 
 
 def _packages() -> list[Finding]:
-    found = []
-    for module, distribution in NEEDED.items():
-        there = find_spec(module) is not None
-        cure = f"{PIP} install -c requirements/constraints.txt -r requirements/runtime.txt"
-        found.append(
-            Finding(distribution, there, _version(distribution) or ("there" if there else "not installed"), cure)
-        )
+    found = [_needed(module, distribution) for module, distribution in NEEDED.items()]
     for module, (distribution, purpose) in OPTIONAL.items():
         there = find_spec(module) is not None
         found.append(
             Finding(distribution, True, _version(distribution) if there else f"not installed; {purpose} need it")
         )
     return found
+
+
+def _needed(module: str, distribution: str) -> Finding:
+    """Import it: a compiled package that is there may still lack a system library."""
+    try:
+        import_module(module)
+    except ModuleNotFoundError as error:
+        return Finding(distribution, False, str(error), f"{PIP} install '{PINNED.get(distribution, distribution)}'")
+    except ImportError as error:
+        return Finding(
+            distribution, False, str(error), f"sudo apt-get install libgomp1, or {PIP} install -U {distribution}"
+        )
+    return Finding(distribution, True, _version(distribution) or "there")
 
 
 def _torchvision() -> list[Finding]:
