@@ -10,6 +10,8 @@ from time import monotonic
 from rclpy.executors import SingleThreadedExecutor
 from rclpy.node import Node
 
+from wam_ros.ros.executor import LeanExecutor
+
 
 def wait_until(executor: SingleThreadedExecutor, condition: Callable[[], bool], timeout_s: float = 10.0) -> None:
     """Spin until the condition holds; fail with its name when it never does."""
@@ -22,8 +24,8 @@ def wait_until(executor: SingleThreadedExecutor, condition: Callable[[], bool], 
 
 @contextmanager
 def spinning(context, *nodes: Node):
-    """An executor with these nodes; destroys them at the end."""
-    executor = SingleThreadedExecutor(context=context)
+    """The nodes' own executor with these nodes; destroys them at the end."""
+    executor = LeanExecutor(context=context)
     for node in nodes:
         executor.add_node(node)
     try:

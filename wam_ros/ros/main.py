@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Run one node in this process: init, spin a SingleThreadedExecutor, end cleanly.
+"""Run one node in this process: init, spin one executor, end cleanly.
 
 SIGINT and SIGTERM only ask the loop to end. The callback that runs is finished, the ROS context stays
 valid until the node is destroyed, so a node may still publish in ``destroy_node`` (motion comes to rest).
@@ -12,12 +12,13 @@ from collections.abc import Callable
 from types import FrameType
 
 import rclpy
-from rclpy.executors import ExternalShutdownException, SingleThreadedExecutor
+from rclpy.executors import ExternalShutdownException
 from rclpy.logging import get_logger
 from rclpy.node import Node
 from rclpy.signals import SignalHandlerOptions
 
 from wam_ros.core.errors import WamError
+from wam_ros.ros.executor import LeanExecutor
 from wam_ros.ros.orphan import end_with_runner
 
 #: How long an idle process may take to notice a signal: rcl's wait is not interrupted by one [s].
@@ -64,7 +65,7 @@ def run_node(make_node: Callable[[], Node], args: list[str] | None = None) -> in
 
 
 def _spin(node: Node, stop: _StopRequest) -> None:
-    executor = SingleThreadedExecutor()
+    executor = LeanExecutor()
     executor.add_node(node)
     try:
         while not stop.received:
