@@ -1,0 +1,70 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Files that are whole or absent: written aside, synced, renamed; and folders whose names are on the disk, too."""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+from pathlib import Path
+from typing import Any
+
+#: Ends the name of a file that is still being written.
+PART = ".part"
+
+
+def part_of(path: Path) -> Path:
+    """Return where a file is written before it gets its name; makes the folder."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    return path.with_name(path.name + PART)
+
+
+def sync_file(path: Path) -> None:
+    """Wait until the content of a file is on the disk."""
+    descriptor = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
+
+
+def sync_folders(path: Path, top: Path) -> None:
+    """Wait until the names in the folder of ``path``, and of the folders up to ``top``, are on the disk."""
+    for folder in (path.parent, *path.parent.parents):
+        sync_file(folder)
+        if folder == top:
+            return
+
+
+def publish(part: Path, path: Path, top: Path) -> None:
+    """Give a file that was written aside its name, for good."""
+    sync_file(part)
+    part.replace(path)
+    sync_folders(path, top)
+
+
+def put(path: Path, content: bytes, top: Path) -> None:
+    """Replace a file by new content: whoever reads it sees the old or the new."""
+    part = part_of(path)
+    part.write_bytes(content)
+    publish(part, path, top)
+
+
+def put_json(path: Path, data: Any, top: Path) -> None:
+    """Replace a JSON file; numbers that are not finite are refused."""
+    put(path, (json.dumps(data, indent=2, allow_nan=False) + "\n").encode(), top)
+
+
+def remove_folder(folder: Path) -> None:
+    """Remove a folder and what is in it: first its name, so that no half of it is ever found."""
+    doomed = folder.with_name(f".{folder.name}{PART}")
+    if doomed.exists():
+        shutil.rmtree(doomed)
+    folder.rename(doomed)
+    sync_file(folder.parent)
+    shutil.rmtree(doomed)
+
+
+def free_bytes(path: Path) -> int:
+    """Return how much may still be written there."""
+    return shutil.disk_usage(path).free
