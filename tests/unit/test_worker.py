@@ -217,3 +217,19 @@ def test_the_mailbox_gives_the_newest_and_counts_the_rest(events):
             box.put(event)
             newest, put = event, put + 1
     assert box.dropped == put - taken - (newest is not None)
+
+
+def test_a_worker_is_rehearsed_before_it_is_ready_and_what_its_judge_raises_poisons_it():
+    heard = []
+
+    def refuse(measured_s):
+        heard.append(measured_s)
+        raise ConfigError("too slow; lower rate_hz")
+
+    changed = threading.Event()
+    worker = Worker(Hold(), POLICY, ROBOT, TASK, on_change=changed.set, approve=refuse)
+    assert changed.wait(10)
+    assert worker.close()
+    assert worker.phase is Phase.FAILED
+    assert "too slow" in str(worker.error)
+    assert heard[0] > 0

@@ -81,8 +81,11 @@ class PolicyNode(SelfStartingNode):
         given = self._params
         robot, self._task, policy = load_robot(given.robot), load_task(given.task), load_policy(given.policy)
         bound_threads(given.threads)
-        declared_ns = nanoseconds(given.declared_latency_s)
-        self._session = Session(robot, self._task, policy, declared_ns=declared_ns, on_change=self._wake.trigger)
+        latency: dict[str, Any] = {
+            "declared_ns": nanoseconds(given.declared_latency_s),
+            "lockstep": bool(given.lockstep_after),
+        }
+        self._session = Session(robot, self._task, policy, on_change=self._wake.trigger, **latency)
         if self._source is None:
             self._listen(robot, policy)
 

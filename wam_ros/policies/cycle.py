@@ -30,9 +30,14 @@ class Cycle:
 
     def __init__(self, worker: Worker, policy: Policy, frame_rate_hz: float, declared_ns: int) -> None:
         self._worker, self._declared_ns = worker, declared_ns
-        self._stride_ns = round(NS_PER_S * (policy.execute_rows / policy.rate_hz - 0.5 / frame_rate_hz))
+        self._row_s, self._half_frame_s = 1 / policy.rate_hz, 0.5 / frame_rate_hz
+        self.stride(policy.execute_rows)
         self._mailbox: Mailbox[Observation] = Mailbox()
         self._earliest_ns = self._seen_ns = _ANY_TIME_NS
+
+    def stride(self, rows: int) -> None:
+        """Infer every so many rows, to the nearest frame."""
+        self._stride_ns = round(NS_PER_S * (rows * self._row_s - self._half_frame_s))
 
     @property
     def dropped(self) -> int:

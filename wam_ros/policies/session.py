@@ -9,6 +9,7 @@ from collections.abc import Callable
 from wam_ros.core.policy import Policy, check_policy_fits
 from wam_ros.core.robot import Robot
 from wam_ros.core.rows import committed_rows, row_times_ns
+from wam_ros.core.schedule import Schedule, schedule
 from wam_ros.core.stitch import stitch
 from wam_ros.core.task import Task
 from wam_ros.core.types import Chunk, Observation, Trajectory, seconds
@@ -36,6 +37,7 @@ class Session:
     Args:
         robot, task, policy: checked against each other; the backend begins to load at once.
         declared_ns: the declared latency, see :class:`Cycle`.
+        lockstep: time advances by the declared latency only, whatever an inference takes.
         on_change: called in the worker's thread, see :class:`Worker`.
 
     Attributes:
@@ -43,6 +45,8 @@ class Session:
         instruction: the sentence to follow.
         chunks: chunks that have landed.
         landed_ns: capture time of the newest of them; 0 before the first.
+        rhythm: how often it infers, from the latency measured after warm-up; None until then, and where the
+            task waits for each chunk.
 
     Raises:
         ConfigError: the three do not fit together, or there is no such backend.
@@ -50,14 +54,24 @@ class Session:
     """
 
     def __init__(
-        self, robot: Robot, task: Task, policy: Policy, *, declared_ns: int, on_change: Callable[[], None]
+        self,
+        robot: Robot,
+        task: Task,
+        policy: Policy,
+        *,
+        declared_ns: int,
+        on_change: Callable[[], None],
+        lockstep: bool = False,
     ) -> None:
         check_policy_fits(policy, robot)
         self.committed: Trajectory | None = None
         self.instruction = task.instruction
         self.chunks = self.landed_ns = 0
-        self._policy, self._declared_ns = policy, declared_ns
-        self.worker = Worker(create_backend(policy.backend), policy, robot, task, on_change=on_change)
+        self.rhythm: Schedule | None = None
+        self._policy, self._waits = policy, task.method == "wait"
+        self._declared_ns, self._lockstep = declared_ns, lockstep
+        backend = create_backend(policy.backend)
+        self.worker = Worker(backend, policy, robot, task, on_change=on_change, approve=self._keep_time)
         self.cycle = Cycle(self.worker, policy, robot.camera(robot.leader_camera).rate_hz, declared_ns)
 
     @property
@@ -72,6 +86,8 @@ class Session:
 
     def begin(self) -> Request | None:
         """Start an inference if it is time for one, and return what was asked."""
+        if self.rhythm is not None:
+            self.cycle.stride(self.rhythm.stride_rows)
         return self.cycle.begin(self._request)
 
     def land(self, now_ns: int) -> Chunk | None:
@@ -99,7 +115,21 @@ class Session:
             "latency_ms_p50": worker.latency_percentile_ms(50),
             "latency_ms_p95": worker.latency_percentile_ms(95),
             "dropped": self.cycle.dropped,
+            "stride_rows": self.rhythm.stride_rows if self.rhythm else self._policy.execute_rows,
+            "slack_ms": 1e3 * self.rhythm.slack_s if self.rhythm else 0.0,
         }
+
+    def _keep_time(self, measured_s: float) -> None:
+        """Choose the rhythm that hides the latency; in the worker's thread, before the first request.
+
+        Raises:
+            ConfigError: no rhythm does, with what would help.
+        """
+        declared_s = seconds(self._declared_ns)
+        latency_s = declared_s if self._lockstep else max(declared_s, measured_s)
+        if not self._waits:
+            policy = self._policy
+            self.rhythm = schedule(latency_s, policy.rate_hz, policy.horizon, policy.execute_rows)
 
     def _request(self, observation: Observation) -> Request:
         views = {name: view.color for name, view in observation.views.items()}

@@ -26,6 +26,8 @@ from wam_ros.policies.base import Backend, Request
 T = TypeVar("T")
 # A model may stumble over one odd picture; three failures in a row are a broken model.
 FAILURES_TO_DIE = 3
+# So many inferences after warm-up say how long one takes, before the first one counts.
+REHEARSALS = 5
 # Enough for a p95, and it follows a machine that becomes slower within minutes.
 LATENCIES_KEPT = 256
 
@@ -70,6 +72,8 @@ class Worker:
         policy, robot, task: what it is loaded with.
         on_change: called *in the worker's thread* when it became ready, finished a request, or died;
             usually a guard condition's trigger.
+        approve: called in that thread before the worker is ready, with the 95th percentile [s] of
+            ``REHEARSALS`` inferences after warm-up; what it raises poisons the worker.
 
     Attributes:
         phase: where in its life it is.
@@ -79,13 +83,20 @@ class Worker:
     """
 
     def __init__(
-        self, backend: Backend, policy: Policy, robot: Robot, task: Task, *, on_change: Callable[[], None]
+        self,
+        backend: Backend,
+        policy: Policy,
+        robot: Robot,
+        task: Task,
+        *,
+        on_change: Callable[[], None],
+        approve: Callable[[float], None] | None = None,
     ) -> None:
         self.phase = Phase.LOADING
         self.error: WamError | None = None
         self.inferences = self.failures = 0
         self._backend, self._policy, self._robot, self._task = backend, policy, robot, task
-        self._on_change = on_change
+        self._on_change, self._approve = on_change, approve
         self._changed = threading.Condition()
         self._request: Request | None = None
         self._chunk: Chunk | None = None
@@ -169,6 +180,8 @@ class Worker:
         try:
             self._backend.load(self._policy, self._robot, self._task)
             self._backend.warm_up()
+            if self._approve is not None:
+                self._approve(self._rehearse_s())
             self.phase = Phase.READY
             self._tell()
             while (request := self._next()) is not None:
@@ -181,6 +194,15 @@ class Worker:
             self.phase = Phase.FAILED if error else Phase.CLOSED
             self._tell()
             self._backend.close()
+
+    def _rehearse_s(self) -> float:
+        request, taken_s = self._backend.example_request(), []
+        for _ in range(REHEARSALS):
+            started_s = perf_counter()
+            self._backend.infer(request)
+            taken_s.append(perf_counter() - started_s)
+        self._backend.reset()
+        return float(np.percentile(taken_s, 95))
 
     def _tell(self) -> None:
         # Who closes the worker waits for its thread, and may take the guard condition away.
