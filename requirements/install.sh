@@ -8,16 +8,18 @@ cd "$(dirname "${BASH_SOURCE[0]}")/.."
 say() { printf 'setup: %s\n' "$*"; }
 fail() { printf 'setup: %s\n' "$*" >&2; exit 1; }
 
-# System packages come through apt where that needs no password.
+# System packages come through apt where that needs no password; apt speaks only when it fails.
 apt_install() {
-    local sudo=()
+    local sudo=() said
     command -v apt-get > /dev/null || return 1
     if [ "$(id -u)" != 0 ]; then
         sudo -n true 2> /dev/null || return 1
         sudo=(sudo -n)
     fi
     say "apt-get install $*"
-    "${sudo[@]}" apt-get update -qq && DEBIAN_FRONTEND=noninteractive "${sudo[@]}" apt-get install -y -qq --no-install-recommends "$@" > /dev/null
+    said=$({ "${sudo[@]}" apt-get update -qq &&
+        "${sudo[@]}" env DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends "$@"; } 2>&1) ||
+        { printf '%s\n' "$said" >&2; return 1; }
 }
 
 find_python() {

@@ -148,6 +148,8 @@ def _shared_memory() -> list[Finding]:
     folder = Path("/dev/shm")
     if not folder.is_dir():
         return []
+    if not os.access(folder, os.W_OK):
+        return [Finding("shared memory", False, f"{folder} cannot be written", f"sudo chmod 1777 {folder}")]
     free_mb = shutil.disk_usage(folder).free // 2**20
     cure = "sudo mount -o remount,size=1g /dev/shm (in a container: docker run --shm-size=1g)"
     return [Finding("shared memory", free_mb >= SHARED_MEMORY_MB, f"{free_mb} MB free in {folder}", cure)]
