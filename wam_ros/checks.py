@@ -11,6 +11,7 @@ from wam_ros.core.robot import Arm, Robot
 from wam_ros.core.task import Task
 from wam_ros.files.assets import Kind, find, load_policy, load_robot, load_task, names
 
+WIDE = 200
 LOADERS: Mapping[Kind, Callable[[str], Robot | Task | Policy]] = {
     "robots": load_robot,
     "tasks": load_task,
@@ -79,13 +80,16 @@ def show_list(more: Mapping[str, Sequence[str]]) -> None:
     from rich.console import Console
     from rich.table import Table
 
+    # Lines of a pipe need not fit a screen.
+    console = Console(highlight=False)
+    console = console if console.is_terminal else Console(highlight=False, width=WIDE)
     table = Table("kind", "name", "description", box=None, pad_edge=False)
     for kind, load in LOADERS.items():
         for name in names(kind):
             table.add_row(kind, name, _description(load, name))
     for what, found in more.items():
         table.add_row(what, ", ".join(found), "")
-    Console(highlight=False).print(table)
+    console.print(table)
 
 
 def _description(load: Callable[[str], Robot | Task | Policy], name: str) -> str:
