@@ -11,7 +11,8 @@ import pytest
 
 from tests.backend_conformance import BackendConformance, restamped
 from wam_ros.core.errors import BackendError
-from wam_ros.core.types import Chunk, Observation
+from wam_ros.core.rows import row_times_ns
+from wam_ros.core.types import Chunk, Observation, Trajectory
 from wam_ros.files.assets import load_policy, load_robot, load_task
 from wam_ros.kinematics.clearance import Clearance
 from wam_ros.kinematics.forward import Kinematics
@@ -46,6 +47,24 @@ class TestExpert(BackendConformance):
         late = warm.infer(restamped(request, 3_000_000_000))
         assert np.abs(late.positions[0] - ROBOT.ready_position()).max() < 0.35
         assert np.abs(late.positions[-1] - ROBOT.ready_position()).max() > 0.35
+
+    def test_its_plan_begins_when_the_chunk_takes_over(self, warm):
+        at_once, request = warm.infer(warm.example_request()), replace(warm.example_request(), delay_s=0.8)
+        warm.reset()
+        late = warm.infer(request)
+        assert late.positions[:12] == pytest.approx(np.tile(ROBOT.ready_position(), (12, 1)))
+        assert late.positions[12:] == pytest.approx(at_once.positions[:20], abs=1e-9)
+        # Observations before that time still belong to the same plan.
+        later = warm.infer(restamped(request, late.times_ns[7]))
+        assert later.positions[:24] == pytest.approx(late.positions[8:], abs=1e-9)
+
+    def test_its_plan_begins_where_the_robot_is_committed_to_be_by_then(self, warm):
+        request = warm.example_request()
+        names, ready = request.observation.joints.names, ROBOT.ready_position()
+        rows = ready + 0.01 * np.arange(32)[:, None]
+        committed = Trajectory(names, row_times_ns(0, 15, 32), rows, np.zeros_like(rows))
+        chunk = warm.infer(replace(request, delay_s=0.4, committed=committed))
+        assert chunk.positions[5] == pytest.approx(rows[5])
 
     def test_a_towel_out_of_reach_is_refused(self, warm):
         request = warm.example_request()

@@ -3,6 +3,7 @@
 
 It reads where the towel is from the simulator's truth, plans once in an attempt, and answers every observation with
 the rows of its plan that follow the observation's time. So chunks of successive observations agree with each other.
+A plan begins when its first chunk is expected to take over: what lies before is over by then.
 """
 
 from __future__ import annotations
@@ -16,7 +17,7 @@ from wam_ros.core.policy import Policy
 from wam_ros.core.robot import Robot
 from wam_ros.core.task import Task
 from wam_ros.core.truth import TowelTruth
-from wam_ros.core.types import Chunk, FloatArray, Observation, nanoseconds, seconds
+from wam_ros.core.types import Chunk, FloatArray, nanoseconds, seconds
 from wam_ros.policies.base import Request, example_request
 from wam_ros.policies.fold import FoldPlanner, JointPath, can_fold
 
@@ -32,12 +33,14 @@ class Attempt:
     Attributes:
         path: what is to be done.
         start_ns: time of the path's beginning.
+        seen_ns: time of the newest observation; an older one belongs to a new attempt.
         edge_m: length of the towel's edges when flat.
         tries: how often it was begun.
     """
 
     path: JointPath
     start_ns: int
+    seen_ns: int
     edge_m: float
     tries: int
 
@@ -79,7 +82,7 @@ class Expert:
         if seen.truth is None:
             raise BackendError("the expert reads the simulator's truth and the observation has none; run a simulator")
         truth = TowelTruth.unpack(seen.truth, len(self._robot.arms))
-        self._attempt = self._follow(seen, truth)
+        self._attempt = self._follow(request, truth)
         elapsed_s = seconds(seen.stamp_ns - self._attempt.start_ns)
         times_s = elapsed_s + np.arange(1, self._policy.horizon + 1) / self._policy.rate_hz
         rows = self._attempt.path.at(times_s)
@@ -92,24 +95,43 @@ class Expert:
     def close(self) -> None:
         """There is nothing to free."""
 
-    def _follow(self, seen: Observation, truth: TowelTruth) -> Attempt:
+    def _follow(self, request: Request, truth: TowelTruth) -> Attempt:
         """Return the attempt to go on with: a new one, the present one, or the present one delayed."""
-        now, joints = self._attempt, seen.joints.position
-        if now is None or seen.stamp_ns < now.start_ns:
+        now, seen = self._attempt, request.observation
+        if now is None or seen.stamp_ns < now.seen_ns:
             edge_m = float(np.linalg.norm(truth.corners_m[0] - truth.corners_m[1]))
-            return Attempt(self._planner.plan(joints, truth.corners_m), seen.stamp_ns, edge_m, 1)
+            return self._begin(request, truth, edge_m, 1)
         elapsed_s = seconds(seen.stamp_ns - now.start_ns)
         begun, ended = now.path.holding_s
         missed = begun < elapsed_s < ended and not (truth.held > 0).all()
         if missed and now.tries < TRIES and can_fold(truth.corners_m, now.edge_m):
-            path = self._planner.plan(joints, truth.corners_m)
-            return Attempt(path, seen.stamp_ns, now.edge_m, now.tries + 1)
-        return replace(now, start_ns=self._kept_pace(now, seen.stamp_ns, joints))
+            return self._begin(request, truth, now.edge_m, now.tries + 1)
+        return replace(now, start_ns=self._kept_pace(now, request), seen_ns=seen.stamp_ns)
+
+    def _begin(self, request: Request, truth: TowelTruth, edge_m: float, tries: int) -> Attempt:
+        path = self._planner.plan(_landing_position(request), truth.corners_m)
+        return Attempt(path, _landing_ns(request), request.observation.stamp_ns, edge_m, tries)
 
     @staticmethod
-    def _kept_pace(now: Attempt, stamp_ns: int, joints: FloatArray) -> int:
+    def _kept_pace(now: Attempt, request: Request) -> int:
         """Return the start of the path, later than before where the robot was held back, as before it was armed."""
-        elapsed_s = seconds(stamp_ns - now.start_ns)
+        seen = request.observation
+        elapsed_s = seconds(seen.stamp_ns - now.start_ns)
+        joints = seen.joints.position
         if np.abs(now.path.at(np.array([elapsed_s]))[0] - joints).max() < STRAYED:
             return now.start_ns
-        return stamp_ns - nanoseconds(now.path.nearest_s(joints, elapsed_s))
+        return _landing_ns(request) - nanoseconds(now.path.nearest_s(joints, elapsed_s))
+
+
+def _landing_ns(request: Request) -> int:
+    """Time at which the chunk is expected to take over."""
+    return request.observation.stamp_ns + nanoseconds(request.delay_s)
+
+
+def _landing_position(request: Request) -> FloatArray:
+    """(J,) where the robot will be at that time, as far as it is known."""
+    committed = request.committed
+    if committed is None:
+        return request.observation.joints.position
+    row = np.searchsorted(committed.times_ns, _landing_ns(request))
+    return np.asarray(committed.positions[min(int(row), len(committed.times_ns) - 1)])
