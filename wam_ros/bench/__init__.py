@@ -8,5 +8,8 @@ BENCHES: dict[str, str] = {
     "sync": "wam_ros.bench.sync",
     "images": "wam_ros.bench.images",
     "runtime": "wam_ros.bench.runtime",
+    "seams": "wam_ros.bench.seams",
     "model": "wam_ros.bench.model",
+    "recorder": "wam_ros.bench.recorder",
+    "durability": "wam_ros.bench.durability",
 }
