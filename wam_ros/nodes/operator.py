@@ -16,7 +16,6 @@ from typing import Any
 
 import rclpy
 from rclpy.context import Context
-from rclpy.executors import SingleThreadedExecutor
 from rclpy.node import Node
 from rclpy.parameter import Parameter
 from rclpy.signals import SignalHandlerOptions
@@ -32,6 +31,7 @@ from wam_ros.report.progress import Listener, Moment
 from wam_ros.report.summary import Attempt, Ending, Run, make_setup, write_interim
 from wam_ros.report.witness import Witness
 from wam_ros.ros.arming import ACTORS, Arming
+from wam_ros.ros.executor import LeanExecutor
 from wam_ros.ros.listen import SCENE_CAMERA, SideListener
 from wam_ros.ros.qos import LATCHED
 from wam_ros.ros.referee import PersonReferee, Referee, SimulatorReferee
@@ -126,7 +126,7 @@ class Operator(Node):
         super().__init__("operator", parameter_overrides=[clock], **node_args)
         self._robot, self._task, self._seed = robot, task, options.seed
         self._listener, self._patience = listener, patience
-        self._spinner = SingleThreadedExecutor(context=self.context)
+        self._spinner = LeanExecutor(context=self.context)
         self._spinner.add_node(self)
         self._waiter = Waiter(self._spinner, check)
         self._witness = Witness(robot, self._now_ns)
