@@ -9,10 +9,16 @@ from typing import Any
 
 import pytest
 
+from wam_ros.environment import DDS_PROFILE
+from wam_ros.files.assets import find
+
 # Each xdist worker gets its own domain, so that tests that run side by side never meet.
 WORKER = int(os.environ.get("PYTEST_XDIST_WORKER", "gw0").removeprefix("gw"))
 os.environ["ROS_DOMAIN_ID"] = str(int(os.environ.get("WAM_TEST_DOMAIN", "70")) + WORKER)
 os.environ["ROS_AUTOMATIC_DISCOVERY_RANGE"] = "LOCALHOST"
+# The shipped profile: three pictures overrun the default shared memory, and what is lost is waited for in vain.
+for variable in DDS_PROFILE:
+    os.environ.setdefault(variable, str(find("config/fastdds.xml")))
 # Wrong field types fail at assignment instead of late at publish.
 os.environ.setdefault("ROS_PYTHON_CHECK_FIELDS", "1")
 os.environ.setdefault("OMP_NUM_THREADS", "1")

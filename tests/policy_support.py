@@ -41,6 +41,8 @@ class Probe(Hold):
         type(self).last = self
 
     def infer(self, request: Request) -> Chunk:
+        if request.observation.stamp_ns == 0:  # the worker rehearses
+            return super().infer(request)
         self.requests.append(request)
         assert self.gate.wait(timeout=10)
         if self.failure is not None:
@@ -48,7 +50,7 @@ class Probe(Hold):
         return super().infer(request)
 
     def reset(self) -> None:
-        self.resets += 1
+        self.resets += bool(self.requests)
 
     def close(self) -> None:
         self.gate.set()
