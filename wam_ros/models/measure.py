@@ -21,10 +21,12 @@ from torch import Tensor, nn
 from wam_ros.core.errors import ConfigError, mismatch
 from wam_ros.models.cost import Ceiling, chunk_stages, gpu, roofline_ms
 from wam_ros.models.fastwam import FastWam, build
+from wam_ros.models.guidance import PrefixGuide
 from wam_ros.models.inference import Engine, Shortcuts
 from wam_ros.models.latent import Codec, PixelCodec, WanCodec
 from wam_ros.models.params import FastWamParams, sized
 from wam_ros.models.sampling import noise_for
+from wam_ros.models.schedule import Guide
 
 VARIANTS = {"fastwam": "main", "fastwam_joint": "joint", "fastwam_idm": "idm"}
 Figures = dict[str, "float | str"]
@@ -99,7 +101,9 @@ def _measured(params: FastWamParams, device: str, shortcuts: Shortcuts, repeats:
     seen = [_observation(params, seed) for seed in range(3)]
     pairs = [(exact(*observation), optimised(*observation)) for observation in seen]
     del exact
-    eager_ms, optimised_ms = in_turns([lambda: eager(*seen[0]), lambda: optimised(*seen[0])], repeats)
+    guided = _chunks(model, codec, shortcuts, _pulling(params, device))
+    works = [lambda: eager(*seen[0]), lambda: optimised(*seen[0]), lambda: guided(*seen[0])]
+    eager_ms, optimised_ms, guided_ms = in_turns(works, repeats)
     ceiling = gpu(gpu_name or torch.cuda.get_device_name()) if cuda else cpu_ceiling(model)
     stages = chunk_stages(params, model.procedure, hoisted=True, weight_bytes=2 if cuda else 4)
     return {
@@ -110,6 +114,7 @@ def _measured(params: FastWamParams, device: str, shortcuts: Shortcuts, repeats:
         "optimised_ms": float(np.median(optimised_ms)),
         "ratio": float(np.median(np.array(optimised_ms) / np.array(eager_ms))),
         "p99_ms": float(np.percentile(optimised_ms, 99)),
+        "guided_ratio": float(np.median(np.array(guided_ms) / np.array(optimised_ms))),
         "roofline_ms": roofline_ms(stages, ceiling),
         "max_error": max(float((a - b).abs().max()) for a, b in pairs),
         "relative_error": max(float((a - b).norm() / a.norm()) for a, b in pairs),
@@ -123,9 +128,19 @@ def _codec(params: FastWamParams, device: str) -> Codec:
     return WanCodec.random(device, torch.bfloat16)
 
 
-def _chunks(model: FastWam, codec: Codec, shortcuts: Shortcuts) -> Callable[[Tensor, Tensor], Tensor]:
+def _pulling(params: FastWamParams, device: str) -> PrefixGuide:
+    """Return the default guidance of real-time chunking, pulling half of the rows."""
+    guide = PrefixGuide((1, params.horizon, params.action_dim), largest=5.0, device=device)
+    weight = torch.linspace(1, -1, params.horizon).clamp(min=0)
+    guide.commit(torch.zeros(1, params.horizon, params.action_dim, device=device), weight.to(device))
+    return guide
+
+
+def _chunks(
+    model: FastWam, codec: Codec, shortcuts: Shortcuts, guide: Guide | None = None
+) -> Callable[[Tensor, Tensor], Tensor]:
     """Return a function from a picture and a state to a finished chunk on the CPU."""
-    engine, noise = Engine(model, codec.encode, shortcuts=shortcuts), noise_for(model, seed=0)
+    engine, noise = Engine(model, codec.encode, shortcuts=shortcuts, guide=guide), noise_for(model, seed=0)
     p, generator = model.params, torch.Generator().manual_seed(0)
     engine.ask(torch.randn(1, p.text_length, p.video.text_dim, generator=generator))
     return lambda picture, proprio: engine.act(picture, proprio, noise).actions.cpu()
