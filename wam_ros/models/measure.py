@@ -12,7 +12,7 @@ import copy
 import dataclasses
 import platform
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 import numpy as np
 import torch
@@ -153,7 +153,7 @@ def _observation(params: FastWamParams, seed: int) -> tuple[Tensor, Tensor]:
     return picture, torch.randn(1, params.proprio_dim, generator=generator)
 
 
-def in_turns(works: list[Callable[[], object]], repeats: int) -> list[list[float]]:
+def in_turns(works: Sequence[Callable[[], object]], repeats: int) -> list[list[float]]:
     """Return the times [ms] of each work, all done in turns after a few calls that are not counted."""
     times: list[list[float]] = [[] for _ in works]
     for turn in range(repeats + 3):
