@@ -133,9 +133,9 @@ class ViewerNode(Node):
         if self._figures != before:
             self._page.show_figures(self._figures)
         policy = statuses.get("policy", {})
-        if "latency_ms" in policy and policy.get("inferences") != self._inferences:
-            self._inferences = policy.get("inferences", "")
-            self._page.add_latency(self._now_ns() / 1e9, float(policy["latency_ms"]))
+        if policy.get("inferences", "0") not in ("0", self._inferences):
+            self._inferences = policy["inferences"]
+            self._page.add_latency(int(self._inferences), float(policy["latency_ms"]))
 
     def _now_ns(self) -> int:
         return int(self.get_clock().now().nanoseconds)

@@ -10,6 +10,7 @@ from __future__ import annotations
 import functools
 import html
 import io
+import logging
 import re
 import socket
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -91,8 +92,8 @@ class Page:
         self._figures = gui.add_markdown("")
         self._plot = gui.add_uplot(
             (np.arange(2.0), np.zeros(2)),
-            ({"label": "s"}, {"label": "ms", "stroke": PLOT_COLOR, "width": 2}),
-            title="latency [ms]",
+            ({"label": "inference"}, {"label": "ms", "stroke": PLOT_COLOR, "width": 2}),
+            title="time of each inference [ms]",
             scales={"x": {"time": False}},
             legend={"show": False},
             height=PLOT_PX,
@@ -123,9 +124,9 @@ class Page:
         """Show label and value pairs."""
         self._figures.content = "\n\n".join(f"{label}: **{value.strip()}**" for label, value in figures.items())
 
-    def add_latency(self, time_s: float, latency_ms: float) -> None:
-        """Add a point to the latency plot."""
-        self._latency = [*self._latency, (time_s, latency_ms)][-HISTORY:]
+    def add_latency(self, inference: int, latency_ms: float) -> None:
+        """Add an inference, by its number, to the latency plot."""
+        self._latency = [*self._latency, (float(inference), latency_ms)][-HISTORY:]
         columns = np.array(self._latency)
         self._plot.data = (columns[:, 0], columns[:, 1])
 
@@ -200,7 +201,10 @@ def check_port(port: int) -> None:
 def own_origin(port: int) -> Iterator[None]:
     """Let a websocket server that is made meanwhile refuse every page but its own (HTTP 403)."""
     allowed = re.compile(rf"http://(127\.0\.0\.1|localhost):{port}")
-    serve = functools.partial(websockets.asyncio.server.serve, origins=[allowed])
+    # Browsers open connections ahead and drop them; the library would log each with a traceback.
+    quiet = logging.getLogger(f"{__name__}.websockets")
+    quiet.setLevel(logging.CRITICAL)
+    serve = functools.partial(websockets.asyncio.server.serve, origins=[allowed], logger=quiet)
     with mock.patch.object(websockets.asyncio.server, "serve", serve):
         yield
 
