@@ -9,7 +9,7 @@ from __future__ import annotations
 import sys
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from rclpy.node import Node
 from std_msgs.msg import String
@@ -29,6 +29,9 @@ from wam_ros.ros.qos import LATCHED
 from wam_ros.ros.tf import LinkBroadcaster
 from wam_ros.ros.timebase import steady_clock
 from wam_ros.view.slots import Slots
+
+if TYPE_CHECKING:
+    from wam_ros.view.page import Page
 
 #: What the page writes: node, key, label, unit.
 FIGURES = (
@@ -78,7 +81,7 @@ class ViewerNode(Node):
             self._page.close()
         super().destroy_node()
 
-    def _open_page(self, port: int) -> Any:
+    def _open_page(self, port: int) -> Page:
         from wam_ros.view.page import Page  # rviz alone needs no browser library
 
         page = Page(self._robot, port, self.ask_to_stop)
@@ -104,7 +107,7 @@ class ViewerNode(Node):
         if self._page is not None:
             if news.pictures:
                 self._page.show_pictures(news.pictures)
-            self._show_figures(news.statuses)
+            self._show_figures(self._page, news.statuses)
 
     def _show_joints(self, stamp_ns: int, position: FloatArray) -> None:
         self._links.publish(position, stamp_ns)
@@ -125,17 +128,17 @@ class ViewerNode(Node):
         if self._page is not None:
             self._page.show_state(state, cause)
 
-    def _show_figures(self, statuses: Mapping[str, Mapping[str, str]]) -> None:
+    def _show_figures(self, page: Page, statuses: Mapping[str, Mapping[str, str]]) -> None:
         before = dict(self._figures)
         for node, key, label, unit in FIGURES:
             if key in statuses.get(node, {}):
                 self._figures[label] = f"{statuses[node][key][:6]} {unit}"
         if self._figures != before:
-            self._page.show_figures(self._figures)
+            page.show_figures(self._figures)
         policy = statuses.get("policy", {})
         if policy.get("inferences", "0") not in ("0", self._inferences):
             self._inferences = policy["inferences"]
-            self._page.add_latency(int(self._inferences), float(policy["latency_ms"]))
+            page.add_latency(int(self._inferences), float(policy["latency_ms"]))
 
     def _now_ns(self) -> int:
         return int(self.get_clock().now().nanoseconds)

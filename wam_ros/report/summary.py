@@ -269,7 +269,7 @@ def _gather(key: str, values: list[float]) -> float:
         return sum(values)
     if key.endswith(("_max", "_p95", "_p99")):
         return max(values)
-    return float(np.mean(values))
+    return round(float(np.mean(values)), 6)
 
 
 def _stop_causes(attempts: Iterable[Attempt]) -> dict[str, int]:
