@@ -278,8 +278,12 @@ def test_without_autostart_it_waits_for_its_lifecycle_manager(ros_context, robot
         wait_until(executor, lambda: change(executor, Transition.TRANSITION_ACTIVATE))
         around.say_safety("ARMED")
         wait_until(executor, lambda: around.values.get("state") == "ARMED" and around.connected)
-        around.say_sensors(node.get_clock().now().nanoseconds)
-        wait_until(executor, lambda: around.chunks)
+
+        def inferred() -> bool:
+            around.say_sensors(node.get_clock().now().nanoseconds)
+            return bool(around.chunks)
+
+        wait_until(executor, inferred)
 
 
 @pytest.mark.parametrize(

@@ -238,7 +238,8 @@ def _bystander(runner: Runner) -> Iterator[_Bystander]:
 
 def _read(folder: Path, begin_ns: int, end_ns: int) -> Measured:
     published = _times(json.loads((folder / "synthetic_robot.json").read_text()))
-    took = _times(json.loads((folder / "model.json").read_text()))
+    # The worker rehearses with pictures that nobody has published.
+    took = {k: v for k, v in _times(json.loads((folder / "model.json").read_text())).items() if k in published}
     motion = json.loads((folder / "motion.json").read_text())
     accepted = _times(motion["accepted"])
     stamps = np.array(sorted(took))
