@@ -17,10 +17,11 @@ from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
-from wam_ros import __version__, conversion
+from wam_ros import __version__
 from wam_ros.bench import BENCHES
 from wam_ros.core.errors import ConfigError, WamError, mismatch
 from wam_ros.graph import PROGRAMS, RunOptions
+from wam_ros.training import conversion
 
 OK, FAILED, MISTAKE, INTERRUPTED = 0, 1, 2, 130
 Command = Callable[[argparse.Namespace], int]

@@ -9,13 +9,13 @@ import pytest
 
 torch = pytest.importorskip("torch", reason="torch is not installed")
 from tests.checkpoint_support import policy_of
-from wam_ros.conversion import add_arguments, check_checkpoint, convert
 from wam_ros.core.errors import ConfigError
 from wam_ros.files.assets import load_robot, load_task
 from wam_ros.files.card import read_card
 from wam_ros.models.fastwam import build
 from wam_ros.models.params import sized
 from wam_ros.policies.fastwam import FastWam
+from wam_ros.training.conversion import add_arguments, check_checkpoint, convert
 
 
 def options(*words):

@@ -22,7 +22,7 @@ from wam_ros.core.robot import Robot
 from wam_ros.core.safety import State
 from wam_ros.core.types import Observation, nanoseconds
 from wam_ros.files.assets import load_policy, load_robot, load_task
-from wam_ros.policies.session import Session, bound_threads
+from wam_ros.policies.session import Latency, Session, bound_threads
 from wam_ros.ros.convert import chunk_to_msg, image_to_msg, trajectory_from_msg
 from wam_ros.ros.lifecycle import SelfStartingNode
 from wam_ros.ros.lockstep import Member, Token
@@ -81,11 +81,8 @@ class PolicyNode(SelfStartingNode):
         given = self._params
         robot, self._task, policy = load_robot(given.robot), load_task(given.task), load_policy(given.policy)
         bound_threads(given.threads)
-        latency: dict[str, Any] = {
-            "declared_ns": nanoseconds(given.declared_latency_s),
-            "lockstep": bool(given.lockstep_after),
-        }
-        self._session = Session(robot, self._task, policy, on_change=self._wake.trigger, **latency)
+        latency = Latency(nanoseconds(given.declared_latency_s), bool(given.lockstep_after))
+        self._session = Session(robot, self._task, policy, latency, on_change=self._wake.trigger)
         if self._source is None:
             self._listen(robot, policy)
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable
+from dataclasses import dataclass
 
 from wam_ros.core.policy import Policy, check_policy_fits
 from wam_ros.core.robot import Robot
@@ -31,13 +32,25 @@ def bound_threads(count: int) -> None:
         os.environ.update(dict.fromkeys(_THREAD_VARIABLES, str(count)))
 
 
+@dataclass(frozen=True)
+class Latency:
+    """What is said of the time from capture to landing.
+
+    Attributes:
+        declared_ns: chunks land no earlier, see :class:`Cycle`; 0 lands them as soon as they are there.
+        alone: it alone counts, whatever an inference takes (lockstep); else the measured latency counts too.
+    """
+
+    declared_ns: int = 0
+    alone: bool = False
+
+
 class Session:
     """One backend, its worker and its cycle, and what a request is made of besides the observation.
 
     Args:
         robot, task, policy: checked against each other; the backend begins to load at once.
-        declared_ns: the declared latency, see :class:`Cycle`.
-        lockstep: time advances by the declared latency only, whatever an inference takes.
+        latency: that is declared.
         on_change: called in the worker's thread, see :class:`Worker`.
 
     Attributes:
@@ -58,10 +71,9 @@ class Session:
         robot: Robot,
         task: Task,
         policy: Policy,
+        latency: Latency,
         *,
-        declared_ns: int,
         on_change: Callable[[], None],
-        lockstep: bool = False,
     ) -> None:
         check_policy_fits(policy, robot)
         self.committed: Trajectory | None = None
@@ -69,10 +81,10 @@ class Session:
         self.chunks = self.landed_ns = 0
         self.rhythm: Schedule | None = None
         self._policy, self._waits = policy, task.method == "wait"
-        self._declared_ns, self._lockstep = declared_ns, lockstep
+        self._latency = latency
         backend = create_backend(policy.backend)
         self.worker = Worker(backend, policy, robot, task, on_change=on_change, approve=self._keep_time)
-        self.cycle = Cycle(self.worker, policy, robot.camera(robot.leader_camera).rate_hz, declared_ns)
+        self.cycle = Cycle(self.worker, policy, robot.camera(robot.leader_camera).rate_hz, latency.declared_ns)
 
     @property
     def ready(self) -> bool:
@@ -125,8 +137,8 @@ class Session:
         Raises:
             ConfigError: no rhythm does, with what would help.
         """
-        declared_s = seconds(self._declared_ns)
-        latency_s = declared_s if self._lockstep else max(declared_s, measured_s)
+        declared_s = seconds(self._latency.declared_ns)
+        latency_s = declared_s if self._latency.alone else max(declared_s, measured_s)
         if not self._waits:
             policy = self._policy
             self.rhythm = schedule(latency_s, policy.rate_hz, policy.horizon, policy.execute_rows)
@@ -143,4 +155,4 @@ class Session:
 
     def _delay_s(self) -> float:
         measured_s = self.worker.latency_percentile_ms(95) / 1e3
-        return seconds(self._declared_ns) if self._declared_ns else measured_s
+        return seconds(self._latency.declared_ns) or measured_s
