@@ -6,7 +6,7 @@ from pathlib import Path
 from setuptools import find_packages, setup
 
 PACKAGE = "wam_ros"
-NODES = ["policy", "motion", "safety", "sim_robot", "viewer"]
+NODES = ["policy", "motion", "safety", "sim_robot", "viewer", "recorder"]
 
 
 def share(folder: str) -> list[tuple[str, list[str]]]:
@@ -44,6 +44,7 @@ setup(
     extras_require={
         "sim": ["mujoco"],
         "report": ["matplotlib", "pillow", "jinja2", "av"],
+        "record": ["av", "pyarrow", "mcap", "rosbags"],
         "view": ["viser"],
         "models": ["torch", "safetensors", "diffusers", "transformers"],
     },

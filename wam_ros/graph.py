@@ -21,7 +21,7 @@ Pace = Literal["realtime", "lockstep"]
 Value = str | int | float | bool
 
 #: Every program below ``wam_ros.nodes``; setup.py installs one executable for each.
-PROGRAMS = ("sim_robot", "policy", "motion", "safety", "viewer")
+PROGRAMS = ("sim_robot", "policy", "motion", "safety", "viewer", "recorder")
 
 #: Fast-WAM's time for a chunk on one consumer GPU [s] (arXiv 2603.16666).
 REFERENCE_LATENCY_S = 0.19

@@ -15,6 +15,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 from rclpy.node import Node
+from rclpy.qos import QoSProfile
 from sensor_msgs.msg import CompressedImage, Image, JointState
 
 from wam_ros.core.errors import ConfigError, ShapeError, mismatch
@@ -46,16 +47,17 @@ class Inlets:
         node: owner of the subscriptions.
         robot: says where stamps come from.
         take: is given everything that is believed.
+        pictures: quality of service of the cameras; deeper for who may be late but must not miss any.
 
     Attributes:
         refused: stream key to the number of messages that were not believed.
         truth_names: labels of the simulator's state; empty before the first.
     """
 
-    def __init__(self, node: Node, robot: Robot, take: Take) -> None:
+    def __init__(self, node: Node, robot: Robot, take: Take, pictures: QoSProfile = SENSOR) -> None:
         self.refused: Counter[str] = Counter()
         self.truth_names: tuple[str, ...] = ()
-        self._node, self._take = node, take
+        self._node, self._take, self._pictures = node, take, pictures
         self._stamped = robot.stamp_source == "header"
         self._decoder: DecodeThread | None = None
 
@@ -95,7 +97,7 @@ class Inlets:
     def _add_pictures(self, camera: Camera, key: str, topic: str, kind: type, read: _Read) -> None:
         if camera.transport == "compressed" and self._decoder is None:
             self._decoder = DecodeThread(self._node)
-        self._node.create_subscription(kind, topic, partial(self._on_picture, camera, key, read), SENSOR)
+        self._node.create_subscription(kind, topic, partial(self._on_picture, camera, key, read), self._pictures)
 
     def _on_picture(self, camera: Camera, key: str, read: _Read, msg: Any) -> None:
         stamp_ns = self._capture_ns(key, msg, nanoseconds(camera.latency_s))

@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 from rclpy.node import Node
+from rclpy.qos import QoSProfile
 
 from wam_ros.core.joint_topics import JointTopic, feedback_topics
 from wam_ros.core.robot import Camera, Robot
@@ -16,6 +17,7 @@ from wam_ros.core.sync import DEFAULT_DEADLINE_NS, SyncedSet, Synchroniser
 from wam_ros.core.timeline import StreamSpec
 from wam_ros.core.types import NS_PER_S, FloatArray, JointState, Observation, View, nanoseconds
 from wam_ros.ros.inlets import Inlets
+from wam_ros.ros.qos import SENSOR
 
 #: Joint feedback is interpolated across holes of this length, or three periods, at most.
 _JOINT_HOLE_NS = 50_000_000
@@ -23,6 +25,10 @@ _TRUTH = StreamSpec("truth", period_ns=10_000_000, max_skew_ns=20_000_000)
 
 
 def _nothing() -> None:
+    pass
+
+
+def _unheard(_stream: str, _stamp_ns: int) -> None:
     pass
 
 
@@ -39,6 +45,8 @@ class ObservationSource:
         cameras: names of the cameras wanted, all when None; the robot's leader leads if it is among
             them, else the first.
         on_arrival: called after each message that was taken in, for those who wait for data.
+        on_sample: called before that with the stream and its stamp [ns], for those who count.
+        pictures: quality of service of the cameras.
 
     Raises:
         ConfigError: a camera the robot has not, or a kind of joint feedback that nobody speaks.
@@ -54,16 +62,18 @@ class ObservationSource:
         with_depth: bool = False,
         cameras: Sequence[str] | None = None,
         on_arrival: Callable[[], None] = _nothing,
+        on_sample: Callable[[str, int], None] = _unheard,
+        pictures: QoSProfile = SENSOR,
     ) -> None:
         self._robot, self._clock = robot, node.get_clock()
         self._simulated = bool(node.get_parameter("use_sim_time").value)
-        self._on_observation, self._on_arrival = on_observation, on_arrival
+        self._on_observation, self._on_arrival, self._on_sample = on_observation, on_arrival, on_sample
         self._cameras = robot.cameras if cameras is None else tuple(robot.camera(name) for name in cameras)
         self._depths = tuple(c for c in self._cameras if with_depth and c.depth)
         self._topics = feedback_topics(robot)
         self._with_truth = with_truth
         self._sync = Synchroniser(self._streams(), self._leader())
-        self._inlets = Inlets(node, robot, self._take)
+        self._inlets = Inlets(node, robot, self._take, pictures)
         self._open_inlets()
         self._timer = node.create_timer(DEFAULT_DEADLINE_NS / 2 / NS_PER_S, self._on_timer)
 
@@ -163,6 +173,7 @@ class ObservationSource:
         if self._simulated:
             # /clock may come after the data of its time; nothing arrives before it was captured.
             now_ns = max(now_ns, stamp_ns)
+        self._on_sample(key, stamp_ns)
         self._hand_over(self._sync.add(key, stamp_ns, item, now_ns))
         self._on_arrival()
 

@@ -50,7 +50,7 @@ class OpenEpisode:
 
     Attributes:
         rows: taken so far.
-        refused: rows that were not taken because the encoders or the disk are behind.
+        refused: how often a row was not taken because the encoders or the disk are behind.
         unarchived: messages that were not taken for the same reason.
     """
 
@@ -85,14 +85,15 @@ class OpenEpisode:
         """What is on the disk so far."""
         return sum(path.stat().st_size for path in self.folder.iterdir() if path.is_file())
 
-    def append(self, values: Mapping[str, Any], pictures: Mapping[str, NDArray[Any]]) -> bool:
+    def append(self, values: Mapping[str, Any], pictures: Mapping[str, NDArray[Any]], *, forced: bool = False) -> bool:
         """Take a row whole, or refuse it whole; does not wait.
 
         Args:
             values: column key to value, and ``instruction``.
             pictures: stream key to (H, W, 3) uint8 RGB, or (H, W) float32 depth [m] for both depth kinds.
+            forced: take it even without room.
         """
-        if not (self._rows.has_room and all(lane.has_room for lane in self._streams.values())):
+        if not forced and not (self._rows.has_room and all(lane.has_room for lane in self._streams.values())):
             self.refused += 1
             return False
         self._rows.put(values)

@@ -1,0 +1,84 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Every message around a robot as it comes, serialised: for the archive, which must not interpret anything."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from functools import partial
+from typing import Any
+
+from diagnostic_msgs.msg import DiagnosticArray, DiagnosticStatus
+from rclpy.node import Node
+from rclpy.qos import QoSProfile
+from sensor_msgs.msg import CameraInfo, CompressedImage, Image, JointState
+from std_msgs.msg import String
+from trajectory_msgs.msg import JointTrajectory
+
+from wam_ros.core.joint_topics import command_topics, feedback_topics
+from wam_ros.core.robot import Robot
+from wam_ros.files.archive import Message
+from wam_ros.ros.listen import stamp_of
+from wam_ros.ros.qos import COMMAND, EVENT, LATCHED, STATE
+
+#: Types that do not begin with a header.
+_UNSTAMPED = (String, DiagnosticStatus)
+_COMMANDS = {"joint_trajectory": JointTrajectory}
+
+
+class Overhearing:
+    """Subscriptions to a robot's topics and its graph's, without deserialising.
+
+    Args:
+        node: owner of the subscriptions.
+        robot: whose driver is overheard.
+        take: is given each message.
+        pictures: also raw pictures; compressed ones are always overheard.
+    """
+
+    def __init__(self, node: Node, robot: Robot, take: Callable[[Message], None], *, pictures: bool) -> None:
+        self._node, self._take = node, take
+        self._said: dict[str, Message] = {}
+        self._hear_cameras(robot, pictures)
+        for topic in feedback_topics(robot):
+            self._hear(JointState, topic.stream.topic, STATE)
+        for topic in command_topics(robot):
+            self._hear(_COMMANDS.get(topic.stream.kind, JointState), topic.stream.topic, STATE)
+        for name, qos in (("policy/chunk", COMMAND), ("motion/committed", COMMAND)):
+            self._hear(JointTrajectory, name, qos)
+        for name, qos in (("instruction", LATCHED), ("control/source", LATCHED)):
+            self._hear(String, name, qos)
+        self._hear(DiagnosticStatus, "safety/state", LATCHED)
+        self._hear(DiagnosticArray, "diagnostics", EVENT)
+        if robot.simulated:
+            self._hear(JointState, "sim/truth", STATE)
+            self._hear(DiagnosticStatus, "sim/judge", EVENT)
+
+    def repeat(self) -> None:
+        """Hand over again what was said once and for all: an archive must begin with it."""
+        for message in self._said.values():
+            self._take(message._replace(log_ns=self._now_ns()))
+
+    def _hear_cameras(self, robot: Robot, pictures: bool) -> None:
+        for camera in robot.cameras:
+            kind = CompressedImage if camera.transport == "compressed" else Image
+            for name in filter(None, (camera.color, camera.depth)):
+                if pictures or kind is CompressedImage:
+                    self._hear(kind, name, STATE)
+            if camera.info:
+                self._hear(CameraInfo, camera.info, STATE)
+
+    def _hear(self, kind: Any, name: str, qos: QoSProfile) -> None:
+        topic = self._node.resolve_topic_name(name)
+        module = kind.__module__.split(".")[0]
+        on_message = partial(self._on_message, topic, f"{module}/msg/{kind.__name__}", kind, qos is LATCHED)
+        self._node.create_subscription(kind, name, on_message, qos, raw=True)
+
+    def _on_message(self, topic: str, kind: str, cls: type, lasting: bool, data: bytes) -> None:
+        stamp_ns = 0 if cls in _UNSTAMPED else stamp_of(data)
+        message = Message(topic, kind, data, self._now_ns(), stamp_ns)
+        if lasting:
+            self._said[topic] = message
+        self._take(message)
+
+    def _now_ns(self) -> int:
+        return int(self._node.get_clock().now().nanoseconds)
