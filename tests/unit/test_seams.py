@@ -9,15 +9,13 @@ import numpy as np
 import pytest
 
 from wam_ros.bench.chunk_stream import Demonstration, stream
+from wam_ros.bench.players import METHODS, STRIDE_ROWS, create_player
 from wam_ros.bench.seams import (
     HORIZON,
     LATENCIES_MS,
-    METHODS,
     RATE_HZ,
     STEP_S,
-    STRIDE_ROWS,
     cell,
-    create_player,
     default_method,
     play,
     plot,

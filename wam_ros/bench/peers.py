@@ -11,6 +11,7 @@ import numpy as np
 
 from wam_ros.core.methods import Newest, at_times
 from wam_ros.core.types import NS_PER_S, Chunk, FloatArray
+from wam_ros.motion.splicer import Setpoint
 
 
 class Rows:
@@ -40,6 +41,11 @@ class Rows:
         at = (times_ns - self._times_ns[0]) / NS_PER_S
         knots = (np.array(self._times_ns) - self._times_ns[0]) / NS_PER_S
         return np.stack([np.interp(at, knots, column) for column in self._rows.T], axis=1)
+
+    def sample(self, now_ns: int) -> Setpoint:
+        """Return what to command now; only positions are sent."""
+        position = self.positions(np.array([now_ns]))[0]
+        return Setpoint(position, np.zeros_like(position), np.zeros_like(position))
 
     def velocity(self, now_ns: int) -> FloatArray:
         """(J,) commanded velocity just after a time."""

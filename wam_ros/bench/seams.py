@@ -6,16 +6,17 @@ played as their users run them, the default one as the robot gets it. One cell i
 it holds four runs with different jitter. Jerk is that of all four, lag, idle share and steps are the
 worst of the four, violations are added up. Everything is judged at 200 Hz from positions alone. While ``wait``
 waits, its demonstration stands still: its idle share, not its lag, says what waiting costs.
+
+With ``--closed-loop`` the towel is folded too, see :mod:`wam_ros.bench.closed_loop`.
 """
 
 from __future__ import annotations
 
-from argparse import Namespace
+from argparse import ArgumentParser, Namespace
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from time import thread_time_ns
-from typing import Protocol, get_args
+from typing import TYPE_CHECKING
 
 import numpy as np
 
@@ -29,68 +30,36 @@ from wam_ros.bench.chunk_stream import (
     predicted,
     stream,
 )
-from wam_ros.bench.peers import Polynomial, Rows
+from wam_ros.bench.players import CLOSED_LOOP_METHODS, METHODS, STRIDE_ROWS, Governed, Player, create_player
 from wam_ros.core.limits import Limits
-from wam_ros.core.methods import Newest, create_method
 from wam_ros.core.robot import Robot
 from wam_ros.core.schedule import Schedule, schedule
 from wam_ros.core.seams import idle_share, jerk_rms, lag_s, violations
 from wam_ros.core.task import Method
-from wam_ros.core.types import NS_PER_S, Chunk, FloatArray
+from wam_ros.core.types import NS_PER_S, FloatArray
 from wam_ros.files.assets import load_robot, load_task
-from wam_ros.motion.splicer import Outcome, Splicer
 
-METHODS: tuple[Method, ...] = get_args(Method)
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+
 LATENCIES_MS = (0, 190, 350, 800)
 TASK = "towel_fold"
 DURATION_S = 40.0
 STEP_S = 0.005
-STRIDE_ROWS = 16
 # The demonstration moves forty times faster than this at nearly all times.
 STILL_RAD_S = 0.02
 
 
-class Player(Protocol):
-    """A way to play chunks."""
-
-    def start(self, position: FloatArray, now_ns: int) -> None:
-        """Stand at a position."""
-
-    def offer(self, chunk: Chunk, now_ns: int) -> object:
-        """Take a chunk that has just landed."""
-
-    def positions(self, times_ns: np.ndarray) -> FloatArray:
-        """(N,) times not before the last offer to (N, J) commanded positions."""
-
-    def velocity(self, now_ns: int) -> FloatArray:
-        """(J,) commanded velocity."""
-
-
-class Governed:
-    """The robot's own splicer, with the processor time of each call."""
-
-    def __init__(self, robot: Robot, method: Method) -> None:
-        self.splicer = Splicer.for_robot(robot, method=method)
-        self.costs_us: list[float] = []
-
-    def start(self, position: FloatArray, now_ns: int) -> None:
-        """Stand at a position."""
-        self.splicer.start(position, now_ns)
-
-    def offer(self, chunk: Chunk, now_ns: int) -> Outcome:
-        """Take a chunk that has just landed."""
-        begin = thread_time_ns()
-        outcome = self.splicer.offer(chunk, now_ns)
-        self.costs_us.append((thread_time_ns() - begin) / 1e3)
-        return outcome
-
-    def positions(self, times_ns: np.ndarray) -> FloatArray:
-        """(N,) times to (N, J) commanded positions."""
-        return self.splicer.trajectory(times_ns).positions
-
-    def velocity(self, now_ns: int) -> FloatArray:
-        """(J,) commanded velocity."""
-        return np.asarray(self.splicer.trajectory(np.array([now_ns])).velocities[0])
+def add_arguments(parser: ArgumentParser) -> None:
+    """Add what this bench takes."""
+    parser.add_argument("--plot", type=Path, metavar="FILE", help="draw the figures")
+    parser.add_argument("--closed-loop", action="store_true", help="fold the simulated towel, too")
+    closed = parser.add_argument_group("closed loop")
+    closed.add_argument("--episodes", type=int, default=4, help="attempts of each method and latency (default: 4)")
+    closed.add_argument("--methods", nargs="+", choices=CLOSED_LOOP_METHODS, default=CLOSED_LOOP_METHODS)
+    closed.add_argument("--latencies", nargs="+", type=int, default=LATENCIES_MS, metavar="MS")
+    closed.add_argument("--policy", default="", help="name or YAML path (default: the task's)")
+    closed.add_argument("--disagreement-mrad", type=float, default=4.0, help="between two chunks (default: 4)")
 
 
 @dataclass(frozen=True)
@@ -117,7 +86,19 @@ class Run:
 
 
 def run(options: Namespace | None = None) -> dict[str, float | str]:
-    """Return the keys of the bench ``seams``.
+    """Return the keys of the bench ``seams``, and draw them where asked to."""
+    figures = synthetic()
+    if options is not None and options.closed_loop:
+        from wam_ros.bench import closed_loop  # imported late: the synthetic part needs no simulator
+
+        figures |= closed_loop.run(options)
+    if options is not None and options.plot:
+        plot(figures, options.plot)
+    return figures
+
+
+def synthetic() -> dict[str, float | str]:
+    """Return the figures of the synthetic stream.
 
     ``jerk_rms__demo`` is the floor; ``jerk_of_naive__L`` and ``jerk_of_best_peer__L`` are the default's jerk
     over that of ``naive`` and of the smoothest peer, whatever its lag.
@@ -167,29 +148,46 @@ def default_method(figures: Mapping[str, float | str]) -> Method:
 
 
 def plot(figures: Mapping[str, float | str], path: Path) -> None:
-    """Draw jerk against lag, one panel for each latency, with the demonstration's jerk as the floor."""
+    """Draw jerk against lag, one panel for each latency, and the success of the closed loop where there is one."""
     from matplotlib.figure import Figure  # imported late: the figures need no matplotlib
 
-    figure = Figure(figsize=(11, 3.4), layout="constrained", dpi=150)
-    panels = figure.subplots(1, len(LATENCIES_MS), sharey=True)
-    for axes, latency_ms in zip(panels, LATENCIES_MS, strict=True):
-        for number, method in enumerate(METHODS):
-            x, y = (float(figures[f"{key}__{method}__{latency_ms}"]) for key in ("lag_ms", "jerk_rms"))
-            chosen = method == figures["default_method"]
-            axes.plot(x, y, "*" if chosen else "o", color=f"C{number}", markersize=13 if chosen else 6, label=method)
-        axes.axhline(float(figures["jerk_rms__demo"]), color="0.5", linestyle="--", linewidth=1, label="demonstration")
-        axes.set(title=f"{latency_ms} ms latency", xlabel="lag [ms]", yscale="log", xlim=(-30, 30))
-        axes.grid(alpha=0.3)
-    panels[0].set_ylabel("RMS jerk [rad/s³]")
-    figure.legend(*panels[0].get_legend_handles_labels(), loc="outside right center", frameon=False)
+    closed = "episodes_closed" in figures
+    count = len(LATENCIES_MS) + closed
+    figure = Figure(figsize=(2.75 * count, 3.4), layout="constrained", dpi=150)
+    first = figure.add_subplot(1, count, 1, ylabel="RMS jerk [rad/s³]")
+    for number, latency_ms in enumerate(LATENCIES_MS):
+        axes = figure.add_subplot(1, count, number + 1, sharey=first) if number else first
+        axes.tick_params(labelleft=not number)
+        _draw_jerk(axes, figures, latency_ms)
+    if closed:
+        _draw_success(figure.add_subplot(1, count, count), figures)
+    figure.legend(*first.get_legend_handles_labels(), loc="outside right center", frameon=False)
     figure.savefig(path)
 
 
-def create_player(method: Method, robot: Robot) -> Player:
-    """Return the default method as the robot gets it, any other as its users run it."""
-    if method == "governed":
-        return Governed(robot, method)
-    return Polynomial(Newest()) if method == "c2" else Rows(create_method(method, robot.gripper_mask, STRIDE_ROWS))
+def _draw_jerk(axes: Axes, figures: Mapping[str, float | str], latency_ms: int) -> None:
+    for number, method in enumerate(METHODS):
+        x, y = (float(figures[f"{key}__{method}__{latency_ms}"]) for key in ("lag_ms", "jerk_rms"))
+        chosen = method == figures["default_method"]
+        axes.plot(x, y, "*" if chosen else "o", color=f"C{number}", markersize=13 if chosen else 6, label=method)
+    axes.axhline(float(figures["jerk_rms__demo"]), color="0.5", linestyle="--", linewidth=1, label="demonstration")
+    axes.set(title=f"{latency_ms} ms latency", xlabel="lag [ms]", yscale="log", xlim=(-30, 30))
+    axes.grid(alpha=0.3)
+
+
+def _draw_success(axes: Axes, figures: Mapping[str, float | str]) -> None:
+    """Draw one group of bars for each latency, one bar for each method that was measured."""
+    measured = [key.split("__")[1:] for key in figures if key.startswith("success__")]
+    methods = [method for method in METHODS if any(method == m for m, _ in measured)]
+    latencies = sorted({int(latency_ms) for _, latency_ms in measured})
+    width = 0.8 / len(methods)
+    for place, method in enumerate(methods):
+        at = np.arange(len(latencies)) + (place - (len(methods) - 1) / 2) * width
+        success = [100 * float(figures[f"success__{method}__{latency_ms}"]) for latency_ms in latencies]
+        axes.bar(at, success, 0.9 * width, color=f"C{METHODS.index(method)}")
+    axes.set(title=f"towel folded, {figures['episodes_closed']:.0f} attempts", xlabel="latency [ms]", ylim=(0, 105))
+    axes.set(ylabel="success [%]", xticks=range(len(latencies)), xticklabels=latencies)
+    axes.grid(axis="y", alpha=0.3)
 
 
 def rhythm(method: Method, latency_s: float) -> Schedule:

@@ -1,24 +1,58 @@
 # SPDX-License-Identifier: Apache-2.0
 """An attempt without ROS: observations at camera rate, chunks followed at 100 Hz, a declared latency.
 
-For tests and for collecting demonstrations. What the ROS graph adds (joining chunks smoothly, limits, stops) is not
-here: at a seam the newest chunk simply takes over.
+For tests, for collecting demonstrations, and for comparing ways of joining chunks. A :class:`Player` joins them; unless
+told otherwise the newest chunk simply takes over, without limits or stops.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from typing import Protocol
 
 import numpy as np
 
+from wam_ros.core.methods import at_times
 from wam_ros.core.types import Chunk, FloatArray, JointState, Observation, View, nanoseconds
+from wam_ros.motion.splicer import Setpoint
 from wam_ros.sim.judgement import Judgement
 from wam_ros.sim.tracker import Tracker
 from wam_ros.sim.twin import Rhythm
 from wam_ros.sim.world import World
 
-Act = Callable[[Observation], Chunk]
+Act = Callable[[Observation], Chunk | None]
+
+
+class Player(Protocol):
+    """A way of joining chunks into one motion; the robot's own is :class:`wam_ros.motion.splicer.Splicer`."""
+
+    def start(self, position: FloatArray, now_ns: int) -> None:
+        """Stand at (J,) a position."""
+
+    def offer(self, chunk: Chunk, now_ns: int) -> object:
+        """Take a chunk that has just landed."""
+
+    def sample(self, now_ns: int) -> Setpoint:
+        """Return what to command now."""
+
+
+class Bare:
+    """The newest chunk, linear between its rows; before its first row and after its last it stands there."""
+
+    def start(self, position: FloatArray, now_ns: int) -> None:
+        """Stand at (J,) a position."""
+        self._chunk: Chunk | None = None
+        self._start, self._still = position, np.zeros_like(position)
+
+    def offer(self, chunk: Chunk, now_ns: int) -> None:
+        """Follow this chunk from now on."""
+        self._chunk = chunk
+
+    def sample(self, now_ns: int) -> Setpoint:
+        """Return the position of now; no speed is told with it."""
+        position = self._start if self._chunk is None else at_times(self._chunk, (now_ns,))[0][0]
+        return Setpoint(position, self._still, self._still)
 
 
 @dataclass(frozen=True)
@@ -57,18 +91,20 @@ class Pace:
     draw: bool = True
 
 
-def attempt(world: World, act: Act, seed: int, pace: Pace) -> Iterator[Moment]:
+def attempt(world: World, act: Act, seed: int, pace: Pace, player: Player | None = None) -> Iterator[Moment]:
     """Play the attempt of a seed and yield every moment, the last one when it has succeeded or run out of time.
 
     Args:
         world: is reset.
-        act: a policy; gets an observation, returns a chunk whose stamp is the observation's.
+        act: a policy; gets an observation, returns a chunk whose stamp is the observation's, or none.
+        player: joins the chunks; the newest one bare if None.
     """
     world.reset(seed)
-    driver = _Driver(world, pace.latency_s)
+    driver = _Driver(world, pace.latency_s, player or Bare())
     frames, ticks = Rhythm(pace.rate_hz), Rhythm(pace.command_rate_hz)
     count, over_ns = 0, nanoseconds(world.task.timeout_s)
     while world.time_ns <= over_ns:
+        driver.land()
         if frames.due(world.time_ns):
             moment = Moment(observe(world, pace.draw), driver.targets, world.judge())
             if moment.judgement.success:
@@ -90,32 +126,32 @@ def observe(world: World, draw: bool = True) -> Observation:
 
 
 class _Driver:
-    """Follows the newest chunk that has arrived, through the driver's own tracker."""
+    """Sends a player's setpoints through the driver's own tracker; chunks land when their latency has passed."""
 
-    def __init__(self, world: World, latency_s: float) -> None:
-        self._world = world
+    def __init__(self, world: World, latency_s: float, player: Player) -> None:
+        self._world, self._player = world, player
         self._latency_ns = nanoseconds(latency_s)
         self._fastest = world.robot.motion_limits()[0]
         self._tracker = Tracker(world.joints())
         self._arriving: list[Chunk] = []
-        self._following: Chunk | None = None
         self.targets: FloatArray = world.joints()
+        player.start(self.targets, world.time_ns)
 
-    def expect(self, chunk: Chunk) -> None:
-        """Take over this chunk when its latency has passed."""
-        self._arriving.append(chunk)
+    def expect(self, chunk: Chunk | None) -> None:
+        """Offer this chunk to the player when its latency has passed."""
+        if chunk is not None:
+            self._arriving.append(chunk)
+            self.land()
+
+    def land(self) -> None:
+        """Offer what has arrived by now."""
+        while self._arriving and self._arriving[0].stamp_ns + self._latency_ns <= self._world.time_ns:
+            self._player.offer(self._arriving.pop(0), self._world.time_ns)
 
     def tick(self) -> None:
         """Send the setpoint of this time."""
-        now_ns = self._world.time_ns
-        while self._arriving and self._arriving[0].stamp_ns + self._latency_ns <= now_ns:
-            self._following = self._arriving.pop(0)
-        if self._following is not None:
-            after_ns = np.array(self._following.offsets_ns)
-            elapsed_ns = now_ns - self._following.stamp_ns
-            rows = self._following.positions
-            self.targets = np.array([np.interp(elapsed_ns, after_ns, column) for column in rows.T])
-        self._tracker.command(slice(None), self.targets, self._fastest, now_ns)
+        self.targets = self._player.sample(self._world.time_ns).position
+        self._tracker.command(slice(None), self.targets, self._fastest, self._world.time_ns)
 
     def step(self) -> None:
         """Advance physics by one step."""
