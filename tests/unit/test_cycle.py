@@ -135,6 +135,17 @@ def test_an_observation_that_came_before_the_reset_is_still_the_newest():
     assert desk.asked[-1] == frame(1).stamp_ns
 
 
+def test_pictures_are_expected_only_between_two_inferences():
+    desk, cycle = rig()
+    assert not cycle.expects(frame(0).stamp_ns), "nobody has asked for a chunk yet"
+    see_and_begin(cycle, 0)
+    assert not cycle.expects(frame(8).stamp_ns), "the model is at work"
+    desk.answer()
+    cycle.land(frame(1).stamp_ns)
+    assert not cycle.expects(frame(7).stamp_ns)
+    assert cycle.expects(frame(8).stamp_ns)
+
+
 def test_cameras_whose_clock_goes_back_do_not_silence_the_policy():
     desk, cycle = rig()
     see_and_begin(cycle, 1000)

@@ -106,11 +106,11 @@ class PolicyNode(SelfStartingNode):
             self,
             robot,
             on_observation=self._on_observation,
+            on_picture=lambda *seen: self._session.announce(*seen),
             on_arrival=self._check_ring,
             with_truth=policy.needs_truth,
         )
-        after = self._params.lockstep_after
-        if after:
+        if after := self._params.lockstep_after:
             self._ring = Member(self, self.get_name(), after, ready=self._ready, act=self._on_token)
 
     # -- what is heard, and done -----------------------------------------------------------

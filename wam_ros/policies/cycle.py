@@ -59,6 +59,10 @@ class Cycle:
             self._mailbox.take()
         self._mailbox.put(observation)
 
+    def expects(self, stamp_ns: int) -> bool:
+        """True when an observation of that time would start an inference, and there has been one before."""
+        return self._worker.idle and stamp_ns >= self._earliest_ns > _ANY_TIME_NS
+
     def begin(self, make: Callable[[Observation], Request]) -> Request | None:
         """Start an inference if it is time for one, and return its request.
 

@@ -11,14 +11,13 @@ from wam_ros.core.policy import Policy, check_policy_fits
 from wam_ros.core.robot import Robot
 from wam_ros.core.rows import committed_rows, row_times_ns
 from wam_ros.core.schedule import Schedule, schedule
-from wam_ros.core.stitch import stitch
 from wam_ros.core.task import Task
-from wam_ros.core.types import Chunk, Observation, Trajectory, seconds
+from wam_ros.core.types import ByteImage, Chunk, Observation, Trajectory, seconds
 from wam_ros.policies.base import Request
 from wam_ros.policies.cycle import Cycle
 from wam_ros.policies.registry import create_backend
+from wam_ros.policies.stitcher import Stitcher
 from wam_ros.policies.worker import Phase, Worker
-from wam_ros.vision.resize import resize
 
 _THREAD_VARIABLES = ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS")
 
@@ -82,6 +81,7 @@ class Session:
         self.rhythm: Schedule | None = None
         self._policy, self._waits = policy, task.method == "wait"
         self._latency = latency
+        self._stitcher = Stitcher(policy.mosaic)
         backend = create_backend(policy.backend)
         self.worker = Worker(backend, policy, robot, task, on_change=on_change, approve=self._keep_time)
         self.cycle = Cycle(self.worker, policy, robot.camera(robot.leader_camera).rate_hz, latency.declared_ns)
@@ -95,6 +95,11 @@ class Session:
     def failed(self) -> bool:
         """True when the backend is broken for good."""
         return self.worker.phase is Phase.FAILED
+
+    def announce(self, camera: str, stamp_ns: int, picture: ByteImage) -> None:
+        """A picture has come that may become part of the next observation."""
+        if self.cycle.expects(stamp_ns):
+            self._stitcher.announce(camera, picture)
 
     def begin(self) -> Request | None:
         """Start an inference if it is time for one, and return what was asked."""
@@ -145,7 +150,7 @@ class Session:
 
     def _request(self, observation: Observation) -> Request:
         views = {name: view.color for name, view in observation.views.items()}
-        mosaic = stitch(self._policy.mosaic, views, resize)
+        mosaic = self._stitcher.stitch(views)
         return Request(observation, mosaic, self.instruction, self._prefix(observation.stamp_ns), self._delay_s())
 
     def _prefix(self, stamp_ns: int) -> Trajectory | None:

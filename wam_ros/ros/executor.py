@@ -10,7 +10,7 @@ still rclpy's own.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Generator
 from contextlib import suppress
 from inspect import iscoroutinefunction
 from time import monotonic_ns
@@ -76,7 +76,7 @@ class LeanExecutor(SingleThreadedExecutor):
         timeout_sec: Any = None,
         nodes: list[Node] | None = None,
         condition: Callable[[], bool] = lambda: False,
-    ) -> Iterator[Ready]:
+    ) -> Generator[Ready, None, None]:
         """Yield what is ready, in rclpy's order: timers, subscriptions, guards, clients, services."""
         if nodes is not None:
             yield from super()._wait_for_ready_callbacks(timeout_sec, nodes, condition)

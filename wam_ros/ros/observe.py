@@ -15,7 +15,7 @@ from wam_ros.core.joint_topics import JointTopic, feedback_topics
 from wam_ros.core.robot import Camera, Robot
 from wam_ros.core.sync import DEFAULT_DEADLINE_NS, SyncedSet, Synchroniser
 from wam_ros.core.timeline import StreamSpec
-from wam_ros.core.types import NS_PER_S, FloatArray, JointState, Observation, View, nanoseconds
+from wam_ros.core.types import NS_PER_S, ByteImage, FloatArray, JointState, Observation, View, nanoseconds
 from wam_ros.ros.inlets import Inlets
 from wam_ros.ros.qos import SENSOR
 
@@ -24,11 +24,7 @@ _JOINT_HOLE_NS = 50_000_000
 _TRUTH = StreamSpec("truth", period_ns=10_000_000, max_skew_ns=20_000_000)
 
 
-def _nothing() -> None:
-    pass
-
-
-def _unheard(_stream: str, _stamp_ns: int) -> None:
+def _nothing(*_arguments: object) -> None:
     pass
 
 
@@ -44,6 +40,8 @@ class ObservationSource:
             longer than the deadline and is made without it.
         cameras: names of the cameras wanted, all when None; the robot's leader leads if it is among
             them, else the first.
+        on_picture: called with camera, capture time and picture of each colour frame that has not yet made
+            an observation, for those who can use the time until it does.
         on_arrival: called after each message that was taken in, for those who wait for data.
         on_sample: called before that with the stream and its stamp [ns], for those who count.
         pictures: quality of service of the cameras.
@@ -61,14 +59,17 @@ class ObservationSource:
         with_truth: bool = False,
         with_depth: bool = False,
         cameras: Sequence[str] | None = None,
+        on_picture: Callable[[str, int, ByteImage], None] = _nothing,
         on_arrival: Callable[[], None] = _nothing,
-        on_sample: Callable[[str, int], None] = _unheard,
+        on_sample: Callable[[str, int], None] = _nothing,
         pictures: QoSProfile = SENSOR,
     ) -> None:
         self._robot, self._clock = robot, node.get_clock()
         self._simulated = bool(node.get_parameter("use_sim_time").value)
-        self._on_observation, self._on_arrival, self._on_sample = on_observation, on_arrival, on_sample
+        self._on_observation, self._on_picture = on_observation, on_picture
+        self._on_arrival, self._on_sample = on_arrival, on_sample
         self._cameras = robot.cameras if cameras is None else tuple(robot.camera(name) for name in cameras)
+        self._names = {camera.name for camera in self._cameras}
         self._depths = tuple(c for c in self._cameras if with_depth and c.depth)
         self._topics = feedback_topics(robot)
         self._with_truth = with_truth
@@ -174,7 +175,10 @@ class ObservationSource:
             # /clock may come after the data of its time; nothing arrives before it was captured.
             now_ns = max(now_ns, stamp_ns)
         self._on_sample(key, stamp_ns)
-        self._hand_over(self._sync.add(key, stamp_ns, item, now_ns))
+        made = self._sync.add(key, stamp_ns, item, now_ns)
+        self._hand_over(made)
+        if not made and key in self._names:
+            self._on_picture(key, stamp_ns, item)
         self._on_arrival()
 
     def _on_timer(self) -> None:
