@@ -1,6 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
 """A robot that only speaks: noise pictures and a still pose at the driver's rates, on the driver's topics.
 
+Its cameras are not synchronised, as on both robots that this package is for: each speaks 10 ms after the last.
+
 ``python -m wam_ros.bench.synthetic_robot FILE --ros-args -p robot:=NAME``; when it ends, FILE says of each
 capture time when the last message that an observation of that time needs was published (steady clock).
 """
@@ -25,6 +27,8 @@ from wam_ros.ros.params import declare, parameter
 from wam_ros.ros.timebase import steady_clock
 
 JOINT_RATE_HZ = 200
+# Steps of joint feedback between one camera and the next.
+STAGGER = 2
 
 
 @dataclass(frozen=True)
@@ -56,19 +60,28 @@ class SyntheticRobot(Node):
             for camera in robot.cameras
         ]
         self._frame_ns = round(NS_PER_S / robot.cameras[0].rate_hz)
-        self._next_ns = 0
+        self._next_ns = self._leader_ns = 0
+        self._waiting: list[int] = []
         self.create_timer(1.0 / JOINT_RATE_HZ, self._on_timer, clock=steady_clock())
 
     def _on_timer(self) -> None:
         now_ns = int(self.get_clock().now().nanoseconds)
-        pictured = now_ns >= self._next_ns
-        if pictured:
+        if now_ns >= self._next_ns:
             self._next_ns = max(self._next_ns, now_ns - self._frame_ns) + self._frame_ns
-            for camera, picture in self._cameras:
-                camera.publish(picture, np.zeros((0, 0), np.float32), now_ns)
+            self._leader_ns = now_ns
+            self._waiting = [STAGGER * i for i in range(len(self._cameras))]
+        if self._waiting:
+            self._speak_pictures(now_ns)
         self._joints.publish(self._pose, self._still, now_ns)
-        if pictured:
-            self.published_ns[now_ns] = monotonic_ns()
+
+    def _speak_pictures(self, now_ns: int) -> None:
+        if self._waiting[0] == 0:
+            camera, picture = self._cameras[-len(self._waiting)]
+            camera.publish(picture, np.zeros((0, 0), np.float32), now_ns)
+            del self._waiting[0]
+            if not self._waiting:
+                self.published_ns[self._leader_ns] = monotonic_ns()
+        self._waiting = [steps - 1 for steps in self._waiting]
 
 
 def main() -> None:
