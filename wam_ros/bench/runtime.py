@@ -31,6 +31,7 @@ from rclpy.executors import SingleThreadedExecutor
 from rclpy.node import Node
 from rclpy.signals import SignalHandlerOptions
 
+from wam_ros.bench.listening import compare
 from wam_ros.core.errors import RunError
 from wam_ros.core.policy import Option
 from wam_ros.core.types import NS_PER_S, FloatArray
@@ -68,6 +69,7 @@ def run(options: Namespace) -> dict[str, float | str]:
     """Return the keys of the bench ``runtime``."""
     sleeping = measure(options.seconds, options.model_ms / 1e3, compute=False)
     computing = measure(options.seconds, 0.4, compute=True)
+    listening = measure_listening(min(options.seconds, 5.0))
     nominal_ms = 1e3 / load_robot(load_task(TASK).default_robot).command_rate_hz
     p50, p99 = np.percentile(computing.periods_ms, [50, 99])
     return {
@@ -82,6 +84,7 @@ def run(options: Namespace) -> dict[str, float | str]:
         "motion_period_ms_p99_floor": float(np.percentile(sleeping.periods_ms, 99)),
         "motion_period_p99_ratio": float(p99 / nominal_ms),
         "model_share_of_core": computing.model_share,
+        **listening,
     }
 
 
@@ -108,12 +111,31 @@ def measure(seconds: float, model_s: float, *, compute: bool) -> Measured:
     Raises:
         RunError: a process ended, or no chunk was accepted.
     """
-    os.environ.update(additions(os.environ, simulated=True))
-    os.environ.setdefault("ROS_DOMAIN_ID", str(90 + os.getpid() % 10))  # nobody else's robot
+    _set_environment()
     with tempfile.TemporaryDirectory(prefix="wam_bench_") as name:
         folder = Path(name)
         begin_ns, end_ns = _run_graph(folder, seconds, _policy_file(folder, model_s, compute))
         return _read(folder, begin_ns, end_ns)
+
+
+def measure_listening(seconds: float) -> dict[str, float | str]:
+    """Return what hearing the synthetic robot costs a process."""
+    _set_environment()
+    name = load_task(TASK).default_robot
+    with (
+        tempfile.TemporaryDirectory(prefix="wam_bench_") as folder,
+        _program("wam_ros.bench.synthetic_robot", _driver(name), Path(folder)),
+    ):
+        return compare(replace(load_robot(name), simulated=False), seconds)
+
+
+def _set_environment() -> None:
+    os.environ.update(additions(os.environ, simulated=True))
+    os.environ.setdefault("ROS_DOMAIN_ID", str(90 + os.getpid() % 10))  # nobody else's robot
+
+
+def _driver(robot: str) -> NodeSpec:
+    return NodeSpec("synthetic_robot", "", {"robot": robot})
 
 
 def _policy_file(folder: Path, model_s: float, compute: bool) -> str:
@@ -131,10 +153,9 @@ def _run_graph(folder: Path, seconds: float, policy_path: str) -> tuple[int, int
     robot = replace(load_robot(task.default_robot), simulated=False)  # a driver of our own, on the wall clock
     options = RunOptions(TASK, robot=task.default_robot, policy=policy_path, params=PATIENT)
     specs = {s.name: s for s in build_graph(robot, task, load_policy(policy_path), options)}
-    driver = NodeSpec("synthetic_robot", "", {"robot": task.default_robot})
     with ExitStack() as stack:
         runner = stack.enter_context(Runner([specs["policy"], specs["safety"]], folder, os.environ))
-        stack.enter_context(_program("wam_ros.bench.synthetic_robot", driver, folder))
+        stack.enter_context(_program("wam_ros.bench.synthetic_robot", _driver(task.default_robot), folder))
         stack.enter_context(_program("wam_ros.bench.stopwatch", specs["motion"], folder))
         bystander = stack.enter_context(_bystander(runner))
         bystander.arming.get_ready()

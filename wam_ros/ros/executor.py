@@ -1,11 +1,9 @@
 # SPDX-License-Identifier: Apache-2.0
-"""rclpy's single-threaded executor without its waste.
+"""rclpy's single-threaded executor without its waste (docs/adr/0007).
 
 The stock one looks up every entity of its nodes at each wake-up, builds a new wait set, and wakes itself
-once more after each callback, for the sake of the multi-threaded one. With the 800 joint messages and 45
-pictures a second of a robot that costs each process a fifth of a core, and half a millisecond of latency
-for each message. This one keeps its wait set until an entity comes or goes. What is taken, and how, is
-still rclpy's own.
+once more after each callback, for the sake of the multi-threaded one. This one keeps its wait set until an
+entity comes or goes. What is taken, and how, is still rclpy's own. ``wam bench runtime`` compares them.
 """
 
 from __future__ import annotations
@@ -50,7 +48,7 @@ _EVENTS_NS = _NS_PER_S
 
 
 class LeanExecutor(SingleThreadedExecutor):
-    """Runs callbacks in the thread that spins it, each message at a third of the usual cost."""
+    """Runs callbacks in the thread that spins it."""
 
     def __init__(self, **arguments: Any) -> None:
         self._roster: _Roster | None = None
