@@ -33,9 +33,11 @@ _CODE_OF_MM = _make_table()
 
 def to_millimetres(depth_m: DepthImage) -> NDArray[np.uint16]:
     """Return (H, W) whole millimetres of depth [m]; what is unknown, negative or beyond 65 m becomes 0."""
-    believed = (depth_m > 0) & (depth_m < 65.535)
-    millimetres: NDArray[np.uint16] = np.rint(np.where(believed, depth_m, 0) * 1000).astype(np.uint16)
-    return millimetres
+    scaled = np.multiply(depth_m, np.float32(1000), dtype=np.float32)
+    np.rint(scaled, out=scaled)
+    np.fmax(scaled, 0, out=scaled)  # of a number and NaN, the number
+    scaled[scaled > 65535] = 0
+    return scaled.astype(np.uint16)
 
 
 def to_codes(depth_mm: NDArray[np.uint16]) -> NDArray[np.uint16]:

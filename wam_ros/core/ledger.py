@@ -58,6 +58,8 @@ class Heard:
         span_ns = self.last_ns - self.first_ns
         return {
             "count": self.count,
+            "first_ns": self.first_ns,
+            "last_ns": self.last_ns,
             "rate_hz": round((self.count - 1) * NS_PER_S / span_ns, 3) if span_ns > 0 else 0.0,
             "gaps": self.gaps,
             "lost": self.lost,

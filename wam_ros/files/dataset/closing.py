@@ -21,7 +21,7 @@ from wam_ros.core.episode import EpisodeLayout, PictureStream
 from wam_ros.core.errors import DatasetError, mismatch
 from wam_ros.files.archive import describe, is_finished, mend
 from wam_ros.files.dataset import journal
-from wam_ros.files.dataset.disk import part_of, publish, put
+from wam_ros.files.dataset.disk import part_of, publish, put, sync_names
 from wam_ros.files.dataset.places import Places, chunk_and_file
 from wam_ros.files.dataset.statistics import SAMPLED_EVERY, Stats, of_values
 from wam_ros.files.dataset.tables import DEFAULTS, INSTRUCTION, schema_of, to_array, to_numpy, write_table
@@ -82,13 +82,13 @@ def close_episode(
     ending, rows = _ending(folder, rows.num_rows - length), rows.slice(0, length)
     tasks = tuple(dict.fromkeys(rows[INSTRUCTION.key].to_pylist()))
     stats = _stats(folder, rows, layout)
-    for stream in layout.streams:
-        _close_video(places, folder, stream, index, length, layout.fps)
-    _close_archive(places, folder, index)
+    named = [_close_video(places, folder, s, index, length, layout.fps) for s in layout.streams]
+    named.append(_close_archive(places, folder, index))
     table = _finished_table(rows, layout, index, start, list(dict.fromkeys([*known_tasks, *tasks])))
     part = part_of(places.data(index))
     write_table(part, table)
-    publish(part, places.data(index), places.root)
+    publish(part, places.data(index))
+    sync_names([*named, places.data(index)], places.root)
     closed = Closed(index, length, tasks, stats, ending["success"], ending["ended"], ending["ledger"])
     write_description(places, closed, layout, start)
     return closed
@@ -128,14 +128,15 @@ def _pixels(stream: PictureStream) -> str:
     return "rgb24" if stream.kind == "color" else "gray12le"
 
 
-def _close_video(places: Places, folder: Path, stream: PictureStream, index: int, length: int, fps: int) -> None:
+def _close_video(places: Places, folder: Path, stream: PictureStream, index: int, length: int, fps: int) -> Path:
     final = video_place(places, stream, index)
     part = part_of(final)
     copy_frames(folder / f"{stream.key}.mkv", part, length, fps)
     facts = read_facts(part)
     if len(facts.times_s) != length or not last_frame_decodes(part, facts.times_s):
         raise DatasetError(mismatch(f"{final}: frames", length, len(facts.times_s), "look at the disk"))
-    publish(part, final, places.root)
+    publish(part, final)
+    return final
 
 
 def video_place(places: Places, stream: PictureStream, index: int) -> Path:
@@ -145,7 +146,7 @@ def video_place(places: Places, stream: PictureStream, index: int) -> Path:
     return places.video(stream.key, index)
 
 
-def _close_archive(places: Places, folder: Path, index: int) -> None:
+def _close_archive(places: Places, folder: Path, index: int) -> Path:
     source, final = folder / journal.ARCHIVE, places.archive(index) / ARCHIVE_NAME
     if source.exists():
         part = part_of(final)
@@ -153,9 +154,10 @@ def _close_archive(places: Places, folder: Path, index: int) -> None:
             source.replace(part)
         else:
             mend(source, part)
-        publish(part, final, places.root)
+        publish(part, final)
     if final.exists():
-        put(final.with_name("metadata.yaml"), describe(final).encode(), places.root)
+        put(final.with_name("metadata.yaml"), describe(final).encode())
+    return final
 
 
 def _finished_table(rows: pa.Table, layout: EpisodeLayout, index: int, start: int, tasks: Sequence[str]) -> pa.Table:
@@ -179,7 +181,8 @@ def write_description(places: Places, closed: Closed, layout: EpisodeLayout, sta
     values = dict(_description(closed, layout, start))
     part = part_of(places.episode(closed.index))
     write_table(part, pa.table({key: [value] for key, value in values.items()}))
-    publish(part, places.episode(closed.index), places.root)
+    publish(part, places.episode(closed.index))
+    sync_names([places.episode(closed.index)], places.root)
 
 
 def _description(closed: Closed, layout: EpisodeLayout, start: int) -> Iterator[tuple[str, Any]]:

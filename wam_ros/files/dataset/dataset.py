@@ -16,7 +16,7 @@ from wam_ros.core.robot import Robot
 from wam_ros.files.dataset import journal
 from wam_ros.files.dataset.closing import Closed, close_episode, read_description, write_description
 from wam_ros.files.dataset.declaration import declaration_of, difference, read_declaration
-from wam_ros.files.dataset.disk import PART, free_bytes, part_of, publish, put_json, remove_folder
+from wam_ros.files.dataset.disk import PART, free_bytes, part_of, publish, put_json, remove_folder, sync_names
 from wam_ros.files.dataset.journal import OpenEpisode
 from wam_ros.files.dataset.places import Places
 from wam_ros.files.dataset.statistics import as_lists, together
@@ -150,7 +150,8 @@ class Dataset:
         if not path.exists():
             if self._places.info.exists():
                 raise ConfigError(f"{self.root}: this dataset was not recorded here; choose an empty folder")
-            put_json(path, declaration_of(self._robot, self._layout, self._codecs["color"]), self.root)
+            put_json(path, declaration_of(self._robot, self._layout, self._codecs["color"]))
+            sync_names([path], self.root)
             return
         said = read_declaration(self.root)
         if said.layout != self._layout:
@@ -182,10 +183,11 @@ class Dataset:
         places, tasks, frames = self._places, self._tasks(), self._start(len(self.episodes))
         part = part_of(places.tasks)
         write_table(part, tasks_table(tasks))
-        publish(part, places.tasks, self.root)
-        put_json(places.stats, as_lists(together([episode.stats for episode in self.episodes])), self.root)
+        publish(part, places.tasks)
+        put_json(places.stats, as_lists(together([episode.stats for episode in self.episodes])))
         codecs = {str(kind): codec for kind, codec in self._codecs.items()}
-        put_json(places.info, info_of(self._layout, codecs, len(self.episodes), frames, len(tasks)), self.root)
+        put_json(places.info, info_of(self._layout, codecs, len(self.episodes), frames, len(tasks)))
+        sync_names([places.info], self.root)
 
     def _recover(self) -> None:
         for part in list(self.root.rglob(f"*{PART}")):

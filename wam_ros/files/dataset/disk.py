@@ -6,6 +6,7 @@ from __future__ import annotations
 import json
 import os
 import shutil
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
@@ -28,31 +29,32 @@ def sync_file(path: Path) -> None:
         os.close(descriptor)
 
 
-def sync_folders(path: Path, top: Path) -> None:
-    """Wait until the names in the folder of ``path``, and of the folders up to ``top``, are on the disk."""
-    for folder in (path.parent, *path.parent.parents):
+def sync_names(paths: Iterable[Path], top: Path) -> None:
+    """Wait until the names of files, and of the folders they lie in up to ``top``, are on the disk.
+
+    Once for many files: the first call of this kind brings along what the others would wait for.
+    """
+    folders = {folder for path in paths for folder in path.parents if folder == top or top in folder.parents}
+    for folder in sorted(folders, reverse=True):
         sync_file(folder)
-        if folder == top:
-            return
 
 
-def publish(part: Path, path: Path, top: Path) -> None:
-    """Give a file that was written aside its name, for good."""
+def publish(part: Path, path: Path) -> None:
+    """Give a file that was written aside its name; its content is on the disk before. See :func:`sync_names`."""
     sync_file(part)
     part.replace(path)
-    sync_folders(path, top)
 
 
-def put(path: Path, content: bytes, top: Path) -> None:
-    """Replace a file by new content: whoever reads it sees the old or the new."""
+def put(path: Path, content: bytes) -> None:
+    """Replace a file by new content: whoever reads it sees the old or the new. See :func:`sync_names`."""
     part = part_of(path)
     part.write_bytes(content)
-    publish(part, path, top)
+    publish(part, path)
 
 
-def put_json(path: Path, data: Any, top: Path) -> None:
-    """Replace a JSON file; numbers that are not finite are refused."""
-    put(path, (json.dumps(data, indent=2, allow_nan=False) + "\n").encode(), top)
+def put_json(path: Path, data: Any) -> None:
+    """Replace a JSON file; numbers that are not finite are refused. See :func:`sync_names`."""
+    put(path, (json.dumps(data, indent=2, allow_nan=False) + "\n").encode())
 
 
 def remove_folder(folder: Path) -> None:

@@ -66,7 +66,7 @@ class OpenEpisode:
         self.folder, self.index, self.rows = folder, index, 0
         self.refused = self.unarchived = 0
         self._layout = layout
-        put_json(folder / HEAD, {"index": index, "layout": to_data(layout), "codecs": to_data(dict(codecs))}, folder)
+        put_json(folder / HEAD, {"index": index, "layout": to_data(layout), "codecs": to_data(dict(codecs))})
         self._rows = _row_lane(folder, layout, room)
         self._streams = {s.key: _stream_lane(folder, s, codecs[s.kind], layout.fps, room) for s in layout.streams}
         archive = ArchiveWriter(folder / ARCHIVE)
@@ -115,7 +115,8 @@ class OpenEpisode:
         for lane in self._lanes:
             lane.finish()
         error = {"error": str(self.error)} if self.error else {}
-        put_json(self.folder / ENDING, {**ending, **error}, self.folder)
+        put_json(self.folder / ENDING, {**ending, **error})
+        sync_file(self.folder)
 
 
 def _row_lane(folder: Path, layout: EpisodeLayout, room: int) -> Lane[Mapping[str, Any]]:

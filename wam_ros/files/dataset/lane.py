@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import os
 import threading
 from collections.abc import Callable
 from queue import Queue
@@ -15,6 +16,17 @@ T = TypeVar("T")
 
 #: How often what was written is brought onto the disk; a crash of the computer costs no more [s].
 SYNC_S = 0.4
+#: Encoders give way to who receives, and to everybody who controls the robot.
+_NICENESS = 5
+
+
+def give_way() -> None:
+    """Let every other thread of the computer go before this one."""
+    thread = threading.get_native_id()
+    try:
+        os.setpriority(os.PRIO_PROCESS, thread, os.getpriority(os.PRIO_PROCESS, thread) + _NICENESS)
+    except OSError:
+        return  # not Linux, where threads have no priority of their own
 
 
 class Lane(Generic[T]):
@@ -61,6 +73,7 @@ class Lane(Generic[T]):
         self._thread.join()
 
     def _run(self) -> None:
+        give_way()
         synced_s = monotonic()
         while (item := self._items.get()) is not None:
             if self.error is not None:

@@ -76,7 +76,7 @@ def read_table(path: Path) -> pa.Table:
         DatasetError: it is missing or not one.
     """
     try:
-        return pq.ParquetFile(path).read()
+        return pq.ParquetFile(path).read(use_threads=False)
     except (OSError, pa.ArrowException) as error:
         reason = " ".join(str(error).split())
         raise DatasetError(f"{path}: cannot be read ({reason}); restore it from a copy") from error

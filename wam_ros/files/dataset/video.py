@@ -59,14 +59,14 @@ AV1 = Codec(
 )  # fmt: skip
 H264 = Codec(
     "libx264", "h264", "yuv420p", "rgb24",
-    {"g": "2", "bf": "0", "crf": "23", "preset": "veryfast", "tune": "zerolatency", "threads": "1"},
+    {"g": "2", "bf": "0", "crf": "23", "preset": "superfast", "tune": "zerolatency", "threads": "1"},
 )  # fmt: skip
 #: The default quantiser would cost centimetres at edges.
 DEPTH = Codec(
     "libx265", "hevc", "gray12le", "gray12le",
     {
         "g": "2", "bf": "0", "crf": "12", "preset": "ultrafast", "tune": "zerolatency",
-        "x265-params": "crf=12:keyint=2:bframes=0:frame-threads=1:pools=1:log-level=none",
+        "x265-params": "crf=12:keyint=2:bframes=0:frame-threads=1:pools=1:ctu=16:max-tu-size=16:no-deblock=1:log-level=none",
     },
 )  # fmt: skip
 DEPTH_ARCHIVE = Codec("ffv1", "ffv1", "gray16le", "gray16le", {"g": "1", "threads": "1"}, ".mkv")
