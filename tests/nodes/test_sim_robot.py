@@ -4,9 +4,11 @@
 from __future__ import annotations
 
 from collections import defaultdict
+from dataclasses import replace
 
 import numpy as np
 import pytest
+import yaml
 
 rclpy = pytest.importorskip("rclpy", reason="no ROS 2 in this environment")
 pytest.importorskip("mujoco", reason="no MuJoCo in this environment")
@@ -22,6 +24,7 @@ from std_srvs.srv import SetBool, Trigger
 from tests.ros_support import spinning, wait_until
 from wam_ros.core.errors import ConfigError, MissingDependencyError
 from wam_ros.core.joint_topics import command_topics, feedback_topics
+from wam_ros.files.load import to_data
 from wam_ros.nodes.sim_robot import SimRobot
 from wam_ros.ros.convert import depth_from_msg, ns_to_stamp, stamp_to_ns
 from wam_ros.ros.lockstep import Member, Token
@@ -270,3 +273,12 @@ def test_a_reset_makes_the_next_attempt_only_after_one_was_played(realtime):
 def test_a_wrong_parameter_is_one_sentence(ros_context, params, said):
     with pytest.raises(ConfigError, match=said):
         twin(ros_context, **params)
+
+
+def test_cameras_of_different_rates_are_refused_in_lockstep(ros_context, robot, tmp_path):
+    first, *others = robot.cameras
+    uneven = replace(robot, cameras=(replace(first, rate_hz=30.0), *others))
+    path = tmp_path / "uneven.yaml"
+    path.write_text(yaml.safe_dump(to_data(uneven)))
+    with pytest.raises(ConfigError, match="one rate_hz, got"):
+        twin(ros_context, robot=str(path), pace="lockstep", lockstep_after="safety")

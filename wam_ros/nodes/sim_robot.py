@@ -89,6 +89,9 @@ class SimRobot(Node):
         step_ns = self._twin.world.step_ns
         if self._params.pace == "realtime":
             return Realtime(self, self._step, step_ns)
+        rates = {camera.rate_hz for camera in self._robot.cameras}
+        if len(rates) > 1:  # a token names one stamp that all pictures must have reached
+            raise ConfigError(mismatch("cameras in lockstep", "one rate_hz", sorted(rates), "give all the same rate"))
         return Lockstep(
             self,
             self._step,
