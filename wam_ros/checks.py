@@ -4,8 +4,10 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
 
-from wam_ros.core.errors import ConfigError, WamError, mismatch
+from wam_ros.core.episode import EpisodeLayout, layout_of
+from wam_ros.core.errors import ConfigError, DatasetError, WamError, mismatch
 from wam_ros.core.policy import Policy, check_policy_fits
 from wam_ros.core.robot import Arm, Robot
 from wam_ros.core.task import Task
@@ -73,6 +75,37 @@ def check_policy(name: str) -> list[str]:
     if policy.checkpoint:
         lines.append(_check_checkpoint(policy.checkpoint))
     return [*lines, f"fits {', '.join(_robots_for(policy)) or 'no robot here'}", "good"]
+
+
+def check_dataset(root: Path, robot: str = "", *, deep: bool = False) -> list[str]:
+    """Check every file of a recorded dataset, and that it is this robot's where one is named.
+
+    Raises:
+        DatasetError: a line for each problem.
+    """
+    from wam_ros.files.dataset.check import examine
+
+    found = examine(root, _layout_like(root, robot) if robot else None, deep=deep)
+    if found.problems:
+        raise DatasetError("\n".join([f"{root}: {len(found.problems)} problems", *found.problems]))
+    lines = [f"{root}: {found.episodes} episodes of {found.robot}, {found.frames} rows, {found.seconds / 60:.1f} min"]
+    if found.failures:
+        lines.append(f"{found.failures} of them are marked as failures")
+    return [*lines, "good"]
+
+
+def _layout_like(root: Path, robot: str) -> EpisodeLayout | None:
+    """What this robot would have recorded with the dataset's choice of cameras and depth."""
+    from wam_ros.files.dataset.declaration import read_declaration
+
+    try:
+        layout = read_declaration(root).layout
+    except DatasetError:
+        return None  # the examination says what is wrong with it
+    described = load_robot(robot)
+    cameras = [name for name in layout.cameras if name in {camera.name for camera in described.cameras}]
+    kinds = {stream.kind for stream in layout.streams}
+    return layout_of(described, cameras, depth="depth" in kinds, archive_depth="depth_archive" in kinds)
 
 
 def show_list(more: Mapping[str, Sequence[str]]) -> None:

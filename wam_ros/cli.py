@@ -60,9 +60,11 @@ def parser() -> argparse.ArgumentParser:
     bench.add_argument("name", help=f"one of {', '.join(BENCHES)}")
     bench.add_argument("rest", nargs=argparse.REMAINDER, help="--json FILE, --help for what this bench takes")
     add("list", _list, "show robots, tasks, policies, nodes and benches")
-    check = add("check", _check, "check a robot, task, policy or checkpoint, and what it names")
-    check.add_argument("kind", choices=["robot", "task", "policy", "checkpoint"])
-    check.add_argument("name", help="name or path of a YAML file; folder of a checkpoint")
+    check = add("check", _check, "check a robot, task, policy, checkpoint or dataset, and what it names")
+    check.add_argument("kind", choices=["robot", "task", "policy", "checkpoint", "dataset"])
+    check.add_argument("name", help="name or path of a YAML file; folder of a checkpoint or dataset")
+    check.add_argument("--robot", default="", help="a dataset must be this robot's: its rate, joints and cameras")
+    check.add_argument("--deep", action="store_true", help="decode every picture of a dataset")
     conversion.add_arguments(add("convert", _convert, "make a checkpoint folder of released weights"))
     train = add("train", _train, "train a model from a YAML; started again, it goes on")
     train.add_argument("spec", help="a name in config/training, or the path of a YAML file")
@@ -151,8 +153,11 @@ def _check(options: argparse.Namespace) -> int:
     if options.kind == "checkpoint":
         print("\n".join(conversion.check_checkpoint(Path(options.name))))
         return OK
-    from wam_ros.checks import check
+    from wam_ros.checks import check, check_dataset
 
+    if options.kind == "dataset":
+        print("\n".join(check_dataset(Path(options.name), options.robot, deep=options.deep)))
+        return OK
     print("\n".join(check(options.kind, options.name)))
     return OK
 

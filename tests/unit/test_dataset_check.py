@@ -10,11 +10,14 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
+import yaml
 
 from tests.unit.dataset_support import append, record, small, small_layout
+from wam_ros import cli
 from wam_ros.core.episode import layout_of
 from wam_ros.files.dataset.check import examine
 from wam_ros.files.dataset.dataset import Dataset
+from wam_ros.files.load import to_data
 
 
 @pytest.fixture
@@ -187,6 +190,24 @@ def test_another_robot_rate_joint_order_or_camera_is_named(root, twin):
         (layout_of(twin), "other cameras"),
     ):
         assert words in problems(root, wanted), words
+
+
+def test_the_command_line_says_good_or_names_every_problem(root, twin, layout, capsys, tmp_path):
+    description = tmp_path / "robot.yaml"
+    description.write_text(yaml.safe_dump(to_data(twin)))
+    assert cli.main(["check", "dataset", str(root), "--robot", str(description), "--deep"]) == cli.OK
+    said = capsys.readouterr().out
+    assert "3 episodes of sim_r1_lite, 19 rows" in said
+    assert said.endswith("good\n")
+    (root / "data/chunk-000/file-000.parquet").unlink()
+    (root / "meta/tasks.parquet").unlink()
+    assert cli.main(["check", "dataset", str(root), "--robot", "sim_r1_lite"]) == cli.MISTAKE
+    said = capsys.readouterr().err
+    assert all(
+        words in said for words in ("3 problems", "file-000.parquet", "tasks.parquet", "these are other cameras")
+    )
+    assert cli.main(["check", "dataset", str(tmp_path / "nowhere"), "--robot", "sim_r1_lite"]) == cli.MISTAKE
+    assert "record it with wam_ros" in capsys.readouterr().err
 
 
 def test_an_episode_that_was_never_closed_and_what_was_never_finished_are_named(root, twin, layout):
