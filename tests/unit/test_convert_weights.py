@@ -39,7 +39,10 @@ def test_the_official_dict_is_flattened(tmp_path):
 def test_shards_of_the_plain_video_model_become_the_video_expert(tmp_path):
     save_file({"blocks.0.modulation": torch.ones(1)}, tmp_path / "a-00001-of-00002.safetensors")
     save_file({"head.modulation": torch.ones(1)}, tmp_path / "a-00002-of-00002.safetensors")
-    assert set(read_weights(tmp_path)) == {"mot.mixtures.video.blocks.0.modulation", "mot.mixtures.video.head.modulation"}
+    assert set(read_weights(tmp_path)) == {
+        "mot.mixtures.video.blocks.0.modulation",
+        "mot.mixtures.video.head.modulation",
+    }
 
 
 class Canary:
