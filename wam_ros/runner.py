@@ -60,6 +60,18 @@ def params_yaml(spec: NodeSpec) -> str:
     return yaml.safe_dump({"/**": {"ros__parameters": dict(spec.params)}}, sort_keys=True)
 
 
+def peak_memory_kb(pid: int) -> int:
+    """Return the largest resident memory of a process so far.
+
+    The kernel's count for children (``getrusage``) would start with the memory of the process that forked it.
+
+    Raises:
+        OSError: the process is gone.
+    """
+    lines = Path(f"/proc/{pid}/status").read_text(encoding="ascii").splitlines()
+    return next((int(line.split()[1]) for line in lines if line.startswith("VmHWM:")), 0)
+
+
 @dataclass
 class _Child:
     spec: NodeSpec
@@ -70,12 +82,9 @@ class _Child:
 
     def sample(self) -> None:
         """Keep the peak memory and the shared memory of the process, while it still has them."""
-        folder = Path(f"/proc/{self.process.pid}")
         with suppress(OSError):
-            for line in (folder / "status").read_text().splitlines():
-                if line.startswith("VmHWM:"):
-                    self.peak_kb = int(line.split()[1])
-            self.segments |= segments_of(folder / "maps")
+            self.peak_kb = max(self.peak_kb, peak_memory_kb(self.process.pid))
+            self.segments |= segments_of(Path(f"/proc/{self.process.pid}/maps"))
 
 
 class Runner:
@@ -127,8 +136,9 @@ class Runner:
 
     @property
     def peak_memory_mb(self) -> dict[str, float]:
-        """Largest resident memory of each node so far [MB]."""
-        return {child.spec.name: round(child.peak_kb / 1024, 1) for child in self._children}
+        """Largest resident memory of each node, and of this process, so far [MB]."""
+        ours = {"operator": round(peak_memory_kb(os.getpid()) / 1024, 1)}
+        return ours | {child.spec.name: round(child.peak_kb / 1024, 1) for child in self._children}
 
     def check(self) -> None:
         """See that the required nodes are alive, and the others not refused; cheap, to be called often.

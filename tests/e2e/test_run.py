@@ -9,8 +9,6 @@ import signal
 import subprocess
 import sys
 from pathlib import Path
-from threading import Event
-from time import monotonic
 
 import pytest
 import yaml
@@ -18,6 +16,7 @@ import yaml
 pytest.importorskip("rclpy", reason="no ROS 2 in this environment")
 pytest.importorskip("mujoco", reason="no MuJoCo in this environment")
 
+from tests.process_support import DOMAIN, processes_of
 from wam_ros.files.assets import find
 from wam_ros.sim.graphics import choose_backend
 
@@ -29,7 +28,7 @@ LIMIT_S = 150
 def start(out: Path, *arguments: str, stdin: int = subprocess.DEVNULL, **environment: str) -> subprocess.Popen[str]:
     words = [sys.executable, "-m", "wam_ros", "run", "towel_fold", "--headless", "--out", str(out), *arguments]
     pipes = {"stdin": stdin, "stdout": subprocess.PIPE, "stderr": subprocess.PIPE, "text": True}
-    return subprocess.Popen(words, cwd=REPOSITORY, env=os.environ | environment, **pipes)
+    return subprocess.Popen(words, cwd=REPOSITORY, env=os.environ | {"ROS_DOMAIN_ID": DOMAIN} | environment, **pipes)
 
 
 def run(out: Path, *arguments: str, **environment: str) -> tuple[int, str, str]:
@@ -43,16 +42,10 @@ def summary(out: Path) -> dict:
     return json.loads((out / "summary.json").read_text())
 
 
-def node_processes(out: Path) -> list[int]:
-    """Processes of the run that writes there."""
-    found = []
-    for folder in Path("/proc").iterdir():
-        try:
-            if folder.name.isdecimal() and f"{out}/nodes".encode() in (folder / "cmdline").read_bytes():
-                found.append(int(folder.name))
-        except OSError:
-            continue
-    return found
+def said_until(process: subprocess.Popen[str], word: str) -> None:
+    """Read what the run says until a line has that word."""
+    while word not in (line := process.stdout.readline()):
+        assert line, process.stderr.read()
 
 
 @needs_graphics
@@ -65,7 +58,7 @@ def test_the_towel_is_folded_and_the_run_folder_says_so(tmp_path):
     assert found["success_rate"] == 1.0
     assert found["memory_mb_max"] < 600
     assert {"report.html", "video.mp4"} <= {path.name for path in out.iterdir()}
-    assert not node_processes(out)
+    assert not processes_of(out)
 
 
 @needs_graphics
@@ -110,15 +103,13 @@ def test_a_camera_that_never_comes_is_named(tmp_path):
 def test_interrupted_it_ends_every_process_and_claims_no_success(tmp_path, number):
     out = tmp_path / "out"
     with start(out, "--policy", "hold") as process:
-        deadline_s = monotonic() + LIMIT_S
-        while "attempt 1 of 1" not in (line := process.stdout.readline()):
-            assert line or monotonic() < deadline_s, "it ended before an attempt began"
-        nodes = node_processes(out)
+        said_until(process, "attempt 1 of 1")
+        nodes = processes_of(out)
         process.send_signal(number)
         said, complained = process.communicate(timeout=LIMIT_S)
     assert process.returncode == 130
     assert len(nodes) == 4
-    assert not node_processes(out)
+    assert not processes_of(out)
     assert "Traceback" not in said + complained
     assert not summary(out)["complete"]
     for log in (out / "nodes").glob("*.log"):
@@ -130,14 +121,11 @@ def test_interrupted_it_ends_every_process_and_claims_no_success(tmp_path, numbe
 def test_a_killed_node_ends_the_run_and_is_named(tmp_path, victim):
     out = tmp_path / "out"
     with start(out, "--policy", "hold") as process:
-        while "RUNNING" not in process.stdout.readline():
-            Event().wait(0)
-        (pid,) = [
-            p for p in node_processes(out) if f"node\0{victim}\0".encode() in Path(f"/proc/{p}/cmdline").read_bytes()
-        ]
+        said_until(process, "RUNNING")
+        (pid,) = [pid for pid, words in processes_of(out).items() if words[words.index("node") + 1] == victim]
         os.kill(pid, signal.SIGKILL)
         _, complained = process.communicate(timeout=LIMIT_S)
     assert process.returncode == 1
     assert f"wam: node {victim} was ended by SIGKILL" in complained
-    assert not node_processes(out)
+    assert not processes_of(out)
     assert not summary(out)["complete"]

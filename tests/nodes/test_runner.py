@@ -8,14 +8,13 @@ import signal
 import subprocess
 import sys
 from collections.abc import Callable
-from pathlib import Path
-from threading import Event
 from time import monotonic
 
 import pytest
 
 pytest.importorskip("rclpy", reason="no ROS 2 in this environment")
 
+from tests.process_support import DOMAIN, alive, eventually
 from wam_ros import runner as runner_module
 from wam_ros.core.errors import ConfigError
 from wam_ros.environment import additions
@@ -26,7 +25,6 @@ from wam_ros.runner import NodeEndedError, Runner
 ROBOT = {"robot": "sim_r1_lite"}
 SAFETY = NodeSpec("safety", "safety", ROBOT)
 MOTION = NodeSpec("motion", "motion", {**ROBOT, "task": "towel_fold"})
-UP_S = 60.0
 
 KEEPER = """
 import os, sys
@@ -40,23 +38,13 @@ with Runner([NodeSpec("safety", "safety", {"robot": "sim_r1_lite"})], Path(sys.a
 """
 
 
+@pytest.fixture(autouse=True)
+def own_domain(monkeypatch):
+    monkeypatch.setenv("ROS_DOMAIN_ID", DOMAIN)
+
+
 def environment() -> dict[str, str]:
     return os.environ | additions(os.environ, simulated=True)
-
-
-def eventually(condition: Callable[[], bool], timeout_s: float = UP_S) -> None:
-    deadline_s = monotonic() + timeout_s
-    while not condition():
-        assert monotonic() < deadline_s, "it did not come true"
-        Event().wait(0.05)
-
-
-def alive(pid: int) -> bool:
-    """A process that runs; one that has ended and waits to be noticed does not."""
-    try:
-        return "Z" not in Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0]
-    except OSError:
-        return False
 
 
 def up(*names: str) -> Callable[[], bool]:
@@ -83,7 +71,7 @@ def test_nodes_come_up_with_their_parameters_and_end_cleanly(tmp_path):
         pids = runner.pids
     assert not any(map(alive, pids.values()))
     assert runner.exit_codes == {"safety": 0, "motion": 0}
-    assert all(20 < megabytes < 600 for megabytes in runner.peak_memory_mb.values())
+    assert all(20 < runner.peak_memory_mb[name] < 600 for name in pids)
     assert "robot: sim_r1_lite" in (tmp_path / "nodes" / "motion.yaml").read_text()
     assert "Traceback" not in (tmp_path / "nodes" / "motion.log").read_text()
 

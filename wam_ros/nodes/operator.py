@@ -7,7 +7,6 @@ ends with a sentence that says what never came.
 
 from __future__ import annotations
 
-import resource
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
@@ -85,7 +84,6 @@ def run_attempts(
         run.error = str(error) or "interrupted by the operator"
     finally:
         run.wall_s = monotonic() - begun_s
-        run.memory_mb["operator"] = round(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024, 1)
         write_interim(folder, run)
     return run
 
