@@ -151,6 +151,16 @@ def test_wrong_statistics_are_named(root, layout):
     assert "mean of action" in problems(root, layout)
 
 
+def test_wrong_statistics_of_an_episode_are_named(root, layout):
+    path = root / "meta/episodes/chunk-000/file-001.parquet"
+    table = pq.read_table(path)
+    key = "stats/action/max"
+    at, column = table.column_names.index(key), table[key].to_pylist()
+    column[0][2] += 0.5
+    pq.write_table(table.set_column(at, key, pa.array(column, table[key].type)), path)
+    assert "file-001.parquet: max of action" in problems(root, layout)
+
+
 @pytest.mark.parametrize(
     ("key", "change", "words"),
     [

@@ -17,7 +17,7 @@ import pyarrow as pa
 
 from wam_ros.core.episode import EpisodeLayout, PictureStream
 from wam_ros.core.errors import DatasetError, mismatch
-from wam_ros.files.dataset.closing import Closed, read_description, video_place
+from wam_ros.files.dataset.closing import Closed, read_description, read_stats_columns, video_place
 from wam_ros.files.dataset.declaration import Declaration, difference, read_declaration
 from wam_ros.files.dataset.disk import PART
 from wam_ros.files.dataset.places import Places
@@ -132,11 +132,13 @@ class _Examination:
     # -- one episode -----------------------------------------------------------------------
 
     def _episode(self, index: int, deep: bool) -> Iterator[str]:
-        described = read_description(read_table(self._places.episode(index)))
+        path = self._places.episode(index)
+        described = read_description(path)
         start, self._frames = self._frames, self._frames + described.length
         self._episodes.append(described)
         if described.index != index:
-            yield mismatch(f"{self._places.episode(index)}: episode_index", index, described.index, "restore it")
+            yield mismatch(f"{path}: episode_index", index, described.index, "restore it")
+        yield from _unequal_stats(path, as_lists(read_stats_columns(path)), as_lists(described.stats))
         for stream in self._layout.streams:
             try:
                 yield from _video(self._places, stream, index, described.length, self._layout.fps, deep)

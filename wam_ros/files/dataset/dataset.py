@@ -20,7 +20,7 @@ from wam_ros.files.dataset.disk import PART, free_bytes, part_of, publish, put_j
 from wam_ros.files.dataset.journal import OpenEpisode
 from wam_ros.files.dataset.places import Places
 from wam_ros.files.dataset.statistics import as_lists, together
-from wam_ros.files.dataset.tables import info_of, read_table, tasks_table, write_table
+from wam_ros.files.dataset.tables import info_of, tasks_table, write_table
 from wam_ros.files.dataset.video import DEPTH, DEPTH_ARCHIVE, H264, Codec
 
 #: Left free on the disk, so that an open episode can always be closed.
@@ -159,7 +159,7 @@ class Dataset:
         self._codecs["color"] = said.color
 
     def _described(self, index: int) -> Closed:
-        return read_description(read_table(self._places.episode(index)))
+        return read_description(self._places.episode(index))
 
     def _start(self, index: int) -> int:
         return sum(episode.length for episode in self.episodes[:index])

@@ -145,7 +145,7 @@ class DatasetReader:
     def __getitem__(self, index: int) -> Recording:
         if not 0 <= index < len(self):
             raise IndexError(index)
-        described = read_description(read_table(self._places.episode(index)))
+        described = read_description(self._places.episode(index))
         return Recording(self._places, self.said, described)
 
     def __iter__(self) -> Iterator[Recording]:

@@ -69,14 +69,14 @@ def to_numpy(column: pa.ChunkedArray) -> NDArray[Any]:
     return np.asarray(column.to_numpy())
 
 
-def read_table(path: Path) -> pa.Table:
-    """Return a Parquet file.
+def read_table(path: Path, columns: Sequence[str] | None = None) -> pa.Table:
+    """Return a Parquet file, or those of the columns that it has.
 
     Raises:
         DatasetError: it is missing or not one.
     """
     try:
-        return pq.ParquetFile(path).read(use_threads=False)
+        return pq.ParquetFile(path).read(None if columns is None else list(columns), use_threads=False)
     except (OSError, pa.ArrowException) as error:
         reason = " ".join(str(error).split())
         raise DatasetError(f"{path}: cannot be read ({reason}); restore it from a copy") from error
