@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
 # SPDX-License-Identifier: Apache-2.0
-# Make .venv and install the named requirement lists and this package into it: requirements/install.sh runtime [models dev]
+# Make .venv and install the named requirement lists and this package into it: requirements/install.sh runtime [record models dev]
 # With a ROS distribution sourced, ROS comes from there; without one, from the pinned wheels of ros.txt.
 set -euo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")/.."
