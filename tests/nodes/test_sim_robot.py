@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import gc
 from collections import defaultdict
 from dataclasses import replace
 
@@ -151,6 +152,27 @@ def test_streamed_targets_move_an_arm_and_silence_stops_it(realtime, robot):
     assert np.abs(watcher.arm_state() - goal)[~np.array(robot.gripper_mask)].max() < 0.08
 
 
+def test_a_gripper_moves_no_faster_than_it_can(realtime, robot):
+    _, watcher, executor = realtime
+    watcher.call(executor, watcher.play, SetBool.Request(data=True))
+    column = robot.joint_names.index(robot.arms[0].gripper.joint)
+    closed = np.where(robot.gripper_mask, 0.0, robot.ready_position())
+    topic = robot.arms[0].gripper_state.topic
+    watcher.heard[topic].clear()
+
+    def closing() -> bool:
+        watcher.send(closed, 0)
+        return bool(watcher.arm_state()[column] < 0.1)
+
+    wait_until(executor, closing, timeout_s=20)
+    heard = watcher.heard[topic]
+    openings = np.array([robot.arms[0].gripper.from_native(m.position[0]) for m in heard])
+    seconds = np.array([stamp_to_ns(m.header.stamp) for m in heard]) / 1e9
+    falling = (openings < 0.9) & (openings > 0.2)
+    fastest = np.polyfit(seconds[falling] - seconds[0], openings[falling], 1)[0]
+    assert -1.3 * robot.arms[0].gripper.speed_1_s < fastest < 0
+
+
 @pytest.mark.parametrize(
     "bad",
     [
@@ -280,5 +302,11 @@ def test_cameras_of_different_rates_are_refused_in_lockstep(ros_context, robot, 
     uneven = replace(robot, cameras=(replace(first, rate_hz=30.0), *others))
     path = tmp_path / "uneven.yaml"
     path.write_text(yaml.safe_dump(to_data(uneven)))
+    other = twin(ros_context)
+    before = other._twin.world.render(first.name)[0]
     with pytest.raises(ConfigError, match="one rate_hz, got"):
         twin(ros_context, robot=str(path), pace="lockstep", lockstep_after="safety")
+    gc.collect()
+    # A renderer that is left behind frees its textures in whatever context is current then.
+    assert np.array_equal(other._twin.world.render(first.name)[0], before)
+    other.destroy_node()

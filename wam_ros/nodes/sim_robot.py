@@ -64,8 +64,12 @@ class SimRobot(Node):
         self._twin = Twin(self._robot, task, self._params.seed)
         self._attempt, self._played, self._playing = 0, False, False
         self._pictured_ns = 0
-        self._make_ports()
-        self._pace = self._make_pace()
+        try:
+            self._make_ports()
+            self._pace = self._make_pace()
+        except ConfigError:
+            self._twin.close()  # left to the garbage collector, its renderer would take another one's textures along
+            raise
         self._pace.leap()
         self._reporter = StatusReporter(self, self._read)
 

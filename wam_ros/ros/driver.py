@@ -123,7 +123,7 @@ class Command:
     Attributes:
         joints: columns in the robot order.
         target: (n,) positions, grippers normalised.
-        speed: (n,) largest speeds; infinite where the driver takes none.
+        speed: (n,) largest speeds: those that came with it, a gripper's own, else infinite.
     """
 
     joints: slice
@@ -179,8 +179,10 @@ def _positions(topic: JointTopic, message: JointState) -> Command | None:
     if len(message.position) < len(topic.joints):
         return None
     target = topic.from_native(message.position)
-    unlimited = np.full(len(target), np.inf)
-    return Command(topic.columns, target, unlimited) if np.isfinite(target).all() else None
+    speed = np.full(len(target), np.inf)
+    if topic.gripper is not None:
+        speed[-1] = topic.gripper.speed_1_s
+    return Command(topic.columns, target, speed) if np.isfinite(target).all() else None
 
 
 def _positions_and_speeds(topic: JointTopic, message: JointState) -> Command | None:
