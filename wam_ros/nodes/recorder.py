@@ -76,6 +76,7 @@ class RecorderNode(Node):
             self.get_logger().warning(f"after a crash: {self._session.news}")
         if params.task:
             self._session.rows.instruction = load_task(params.task).instruction
+        self._around = Overhearing(self, robot, self._session.keep, pictures=params.archive_pictures)
         self._source = ObservationSource(
             self,
             robot,
@@ -84,8 +85,8 @@ class RecorderNode(Node):
             with_depth=params.depth != "none",
             cameras=cameras,
             pictures=STATE,
+            tap=self._around,
         )
-        self._around = Overhearing(self, robot, self._session.keep, pictures=params.archive_pictures)
         self._said = ""
         self._listen()
         self._serve()

@@ -10,12 +10,13 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Callable
 from functools import partial
-from typing import Any
+from typing import Any, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
 from rclpy.node import Node
 from rclpy.qos import QoSProfile
+from rclpy.serialization import deserialize_message
 from sensor_msgs.msg import CompressedImage, Image, JointState
 
 from wam_ros.core.errors import ConfigError, ShapeError, mismatch
@@ -40,6 +41,18 @@ _DEPTH: dict[str, tuple[type, _Read]] = {
 }
 
 
+class Tap(Protocol):
+    """Is given messages as they came, before they are read: for archives."""
+
+    def wants(self, kind: type) -> bool:
+        """Whether messages of this type are to be handed over."""
+        ...
+
+    def hear(self, name: str, kind: type, data: bytes) -> None:
+        """Take a serialised message of the topic of that name."""
+        ...
+
+
 class Inlets:
     """What is heard of a robot.
 
@@ -48,16 +61,19 @@ class Inlets:
         robot: says where stamps come from.
         take: is given everything that is believed.
         pictures: quality of service of the cameras; deeper for who may be late but must not miss any.
+        tap: is given the messages, too; each is received once for both.
 
     Attributes:
         refused: stream key to the number of messages that were not believed.
         truth_names: labels of the simulator's state; empty before the first.
     """
 
-    def __init__(self, node: Node, robot: Robot, take: Take, pictures: QoSProfile = SENSOR) -> None:
+    def __init__(
+        self, node: Node, robot: Robot, take: Take, pictures: QoSProfile = SENSOR, tap: Tap | None = None
+    ) -> None:
         self.refused: Counter[str] = Counter()
         self.truth_names: tuple[str, ...] = ()
-        self._node, self._take, self._pictures = node, take, pictures
+        self._node, self._take, self._pictures, self._tap = node, take, pictures, tap
         self._stamped = robot.stamp_source == "header"
         self._decoder: DecodeThread | None = None
 
@@ -83,11 +99,11 @@ class Inlets:
         if topic.stream.kind != "joint_state":
             what = f"feedback kind of {topic.stream.topic}"
             raise ConfigError(mismatch(what, "joint_state", topic.stream.kind, "correct the robot file"))
-        self._node.create_subscription(JointState, topic.stream.topic, partial(self._on_joints, topic, key), STATE)
+        self._listen(JointState, topic.stream.topic, partial(self._on_joints, topic, key), STATE)
 
     def add_truth(self, key: str) -> None:
         """Listen to the simulator's state: values in the order of ``truth_names``."""
-        self._node.create_subscription(JointState, "sim/truth", partial(self._on_truth, key), STATE)
+        self._listen(JointState, "sim/truth", partial(self._on_truth, key), STATE)
 
     def close(self) -> None:
         """End the decoding thread; the subscriptions end with the node."""
@@ -97,7 +113,19 @@ class Inlets:
     def _add_pictures(self, camera: Camera, key: str, topic: str, kind: type, read: _Read) -> None:
         if camera.transport == "compressed" and self._decoder is None:
             self._decoder = DecodeThread(self._node)
-        self._node.create_subscription(kind, topic, partial(self._on_picture, camera, key, read), self._pictures)
+        self._listen(kind, topic, partial(self._on_picture, camera, key, read), self._pictures)
+
+    def _listen(self, kind: type, name: str, on_message: Callable[[Any], None], qos: QoSProfile) -> None:
+        if self._tap is None or not self._tap.wants(kind):
+            self._node.create_subscription(kind, name, on_message, qos)
+            return
+        tap = self._tap
+
+        def on_serialised(data: bytes) -> None:
+            tap.hear(name, kind, data)
+            on_message(deserialize_message(data, kind))
+
+        self._node.create_subscription(kind, name, on_serialised, qos, raw=True)
 
     def _on_picture(self, camera: Camera, key: str, read: _Read, msg: Any) -> None:
         stamp_ns = self._capture_ns(key, msg, nanoseconds(camera.latency_s))

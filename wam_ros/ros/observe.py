@@ -16,7 +16,7 @@ from wam_ros.core.robot import Camera, Robot
 from wam_ros.core.sync import DEFAULT_DEADLINE_NS, SyncedSet, Synchroniser
 from wam_ros.core.timeline import StreamSpec
 from wam_ros.core.types import NS_PER_S, ByteImage, FloatArray, JointState, Observation, View, nanoseconds
-from wam_ros.ros.inlets import Inlets
+from wam_ros.ros.inlets import Inlets, Tap
 from wam_ros.ros.qos import SENSOR
 
 #: Joint feedback is interpolated across holes of this length, or three periods, at most.
@@ -45,6 +45,7 @@ class ObservationSource:
         on_arrival: called after each message that was taken in, for those who wait for data.
         on_sample: called before that with the stream and its stamp [ns], for those who count.
         pictures: quality of service of the cameras.
+        tap: is given the messages as they came.
 
     Raises:
         ConfigError: a camera the robot has not, or a kind of joint feedback that nobody speaks.
@@ -63,6 +64,7 @@ class ObservationSource:
         on_arrival: Callable[[], None] = _nothing,
         on_sample: Callable[[str, int], None] = _nothing,
         pictures: QoSProfile = SENSOR,
+        tap: Tap | None = None,
     ) -> None:
         self._robot, self._clock = robot, node.get_clock()
         self._simulated = bool(node.get_parameter("use_sim_time").value)
@@ -74,7 +76,7 @@ class ObservationSource:
         self._topics = feedback_topics(robot)
         self._with_truth = with_truth
         self._sync = Synchroniser(self._streams(), self._leader())
-        self._inlets = Inlets(node, robot, self._take, pictures)
+        self._inlets = Inlets(node, robot, self._take, pictures, tap)
         self._open_inlets()
         self._timer = node.create_timer(DEFAULT_DEADLINE_NS / 2 / NS_PER_S, self._on_timer)
 

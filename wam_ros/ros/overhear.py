@@ -4,17 +4,16 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from functools import partial
-from typing import Any
+from functools import cache, partial
 
 from diagnostic_msgs.msg import DiagnosticArray, DiagnosticStatus
 from rclpy.node import Node
 from rclpy.qos import QoSProfile
-from sensor_msgs.msg import CameraInfo, CompressedImage, Image, JointState
+from sensor_msgs.msg import CameraInfo, Image, JointState
 from std_msgs.msg import String
 from trajectory_msgs.msg import JointTrajectory
 
-from wam_ros.core.joint_topics import command_topics, feedback_topics
+from wam_ros.core.joint_topics import command_topics
 from wam_ros.core.robot import Robot
 from wam_ros.files.archive import Message
 from wam_ros.ros.listen import stamp_of
@@ -26,21 +25,21 @@ _COMMANDS = {"joint_trajectory": JointTrajectory}
 
 
 class Overhearing:
-    """Subscriptions to a robot's topics and its graph's, without deserialising.
+    """What an observation source hears (it is that one's tap), and subscriptions to everything else.
 
     Args:
         node: owner of the subscriptions.
         robot: whose driver is overheard.
         take: is given each message.
-        pictures: also raw pictures; compressed ones are always overheard.
+        pictures: also raw pictures; compressed ones are always kept.
     """
 
     def __init__(self, node: Node, robot: Robot, take: Callable[[Message], None], *, pictures: bool) -> None:
-        self._node, self._take = node, take
+        self._node, self._take, self._pictures = node, take, pictures
         self._said: dict[str, Message] = {}
-        self._hear_cameras(robot, pictures)
-        for topic in feedback_topics(robot):
-            self._hear(JointState, topic.stream.topic, STATE)
+        for camera in robot.cameras:
+            if camera.info:
+                self._hear(CameraInfo, camera.info, STATE)
         for topic in command_topics(robot):
             self._hear(_COMMANDS.get(topic.stream.kind, JointState), topic.stream.topic, STATE)
         for name, qos in (("policy/chunk", COMMAND), ("motion/committed", COMMAND)):
@@ -53,32 +52,34 @@ class Overhearing:
             self._hear(JointState, "sim/truth", STATE)
             self._hear(DiagnosticStatus, "sim/judge", EVENT)
 
+    def wants(self, kind: type) -> bool:
+        """Whether messages that an observation source hears are to be handed over."""
+        return self._pictures or kind is not Image
+
+    def hear(self, name: str, kind: type, data: bytes) -> None:
+        """Take a message that an observation source heard."""
+        self._on_message(self._node.resolve_topic_name(name), kind, False, data)
+
     def repeat(self) -> None:
         """Hand over again what was said once and for all: an archive must begin with it."""
         for message in self._said.values():
             self._take(message._replace(log_ns=self._now_ns()))
 
-    def _hear_cameras(self, robot: Robot, pictures: bool) -> None:
-        for camera in robot.cameras:
-            kind = CompressedImage if camera.transport == "compressed" else Image
-            for name in filter(None, (camera.color, camera.depth)):
-                if pictures or kind is CompressedImage:
-                    self._hear(kind, name, STATE)
-            if camera.info:
-                self._hear(CameraInfo, camera.info, STATE)
-
-    def _hear(self, kind: Any, name: str, qos: QoSProfile) -> None:
-        topic = self._node.resolve_topic_name(name)
-        module = kind.__module__.split(".")[0]
-        on_message = partial(self._on_message, topic, f"{module}/msg/{kind.__name__}", kind, qos is LATCHED)
+    def _hear(self, kind: type, name: str, qos: QoSProfile) -> None:
+        on_message = partial(self._on_message, self._node.resolve_topic_name(name), kind, qos is LATCHED)
         self._node.create_subscription(kind, name, on_message, qos, raw=True)
 
-    def _on_message(self, topic: str, kind: str, cls: type, lasting: bool, data: bytes) -> None:
-        stamp_ns = 0 if cls in _UNSTAMPED else stamp_of(data)
-        message = Message(topic, kind, data, self._now_ns(), stamp_ns)
+    def _on_message(self, topic: str, kind: type, lasting: bool, data: bytes) -> None:
+        stamp_ns = 0 if kind in _UNSTAMPED else stamp_of(data)
+        message = Message(topic, _type_name(kind), data, self._now_ns(), stamp_ns)
         if lasting:
             self._said[topic] = message
         self._take(message)
 
     def _now_ns(self) -> int:
         return int(self._node.get_clock().now().nanoseconds)
+
+
+@cache
+def _type_name(kind: type) -> str:
+    return f"{kind.__module__.split('.')[0]}/msg/{kind.__name__}"
