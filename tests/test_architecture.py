@@ -30,6 +30,7 @@ ROOMS: dict[str, set[str]] = {
     "report": LIBRARY,
     "view": LIBRARY,
     "nodes": LIBRARY | {"policies", "training", "sim", "ros", "report", "view", "graph"},
+    "collect": LIBRARY | {"policies", "sim"},
     "bench": LIBRARY | {"policies", "training", "sim", "ros", "nodes", "report", "graph", "runner", "environment"},
 }
 # Third-party modules that live in named rooms only; late imports inside functions count too.

@@ -19,6 +19,7 @@ from typing import Any
 
 from wam_ros import __version__
 from wam_ros.bench import BENCHES
+from wam_ros.collect import command as recording
 from wam_ros.core.errors import ConfigError, WamError, mismatch
 from wam_ros.graph import PROGRAMS, RunOptions
 from wam_ros.training import conversion
@@ -66,6 +67,7 @@ def parser() -> argparse.ArgumentParser:
     check.add_argument("--robot", default="", help="a dataset must be this robot's: its rate, joints and cameras")
     check.add_argument("--deep", action="store_true", help="decode every picture of a dataset")
     conversion.add_arguments(add("convert", _convert, "make a checkpoint folder of released weights"))
+    recording.add_arguments(add("record", _record, "record demonstrations from the simulated robot into a dataset"))
     train = add("train", _train, "train a model from a YAML; started again, it goes on")
     train.add_argument("spec", help="a name in config/training, or the path of a YAML file")
     train.add_argument("--out", type=Path, required=True, help="folder for checkpoint, metrics and plot")
@@ -164,6 +166,11 @@ def _check(options: argparse.Namespace) -> int:
 
 def _convert(options: argparse.Namespace) -> int:
     print("\n".join(conversion.convert(options)))
+    return OK
+
+
+def _record(options: argparse.Namespace) -> int:
+    print("\n".join(recording.collect(options)))
     return OK
 
 

@@ -43,12 +43,20 @@ class Grasps:
         }
         self._idle = {"object": model.eq_obj2id.copy(), "data": model.eq_data.copy()}
         self.held: dict[str, list[int]] = {arm.name: [] for arm in robot.arms}
+        self._slipped: set[str] = set()
 
     def reset(self) -> None:
         """Hold nothing, and leave no trace of earlier grasps in the model."""
         self._model.eq_obj2id[:] = self._idle["object"]
         self._model.eq_data[:] = self._idle["data"]
         self.held = {arm: [] for arm in self.held}
+        self._slipped.clear()
+
+    def lose(self, arm: str) -> None:
+        """Let what a hand holds slip out; it holds nothing before it has opened and closed again."""
+        self._data.eq_active[self._slots[arm]] = 0
+        self.held[arm] = []
+        self._slipped.add(arm)
 
     def update(self, points: FloatArray, commanded: Mapping[str, float], measured: Mapping[str, float]) -> None:
         """Grip or let go.
@@ -60,7 +68,9 @@ class Grasps:
         """
         for arm, held in self.held.items():
             closing = commanded[arm] < CLOSING_BELOW
-            if closing and not held and measured[arm] < HOLD_BELOW:
+            if not closing:
+                self._slipped.discard(arm)
+            if closing and not held and measured[arm] < HOLD_BELOW and arm not in self._slipped:
                 self._grip(arm, points)
             elif not closing and held and measured[arm] > LET_GO_ABOVE:
                 self._data.eq_active[self._slots[arm]] = 0

@@ -35,6 +35,7 @@ class Scene(Protocol):
     """Furniture and workpiece of one task. Sees the truth; policies never do."""
 
     graspable_body: str
+    furniture: tuple[str, ...]
     truth_names: tuple[str, ...]
 
     def mjcf(self) -> str:
@@ -45,8 +46,12 @@ class Scene(Protocol):
         """Find the workpiece in the compiled model; return the body ids of its graspable points."""
         ...
 
-    def reset(self, rng: np.random.Generator) -> None:
-        """Place the workpiece for a new attempt."""
+    def reset(self, rng: np.random.Generator, wider: float = 0.0) -> None:
+        """Place the workpiece for a new attempt, in a range of poses that is wider than the task's by a share."""
+        ...
+
+    def push(self, by: FloatArray) -> None:
+        """Move the workpiece as it lies by (3,) x [m], y [m], yaw [rad]."""
         ...
 
     def points(self) -> FloatArray:

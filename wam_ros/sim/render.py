@@ -49,16 +49,18 @@ class Renderer:
         Returns:
             (H, W, 3) uint8 RGB and (H, W) float32 distance along the optical axis [m], 0 where nothing is hit.
         """
-        self._view.fixedcamid = self._model.camera(camera).id
-        everything = mujoco.mjtCatBit.mjCAT_ALL.value
-        mujoco.mjv_updateScene(self._model, data, self._option, None, self._view, everything, self._scene)
-        area = mujoco.MjrRect(0, 0, width, height)
+        area = self._draw(data, camera, width, height)
         color = np.empty((height, width, 3), np.uint8)
         inverse_depth = np.empty((height, width), np.float32)
-        self._gl.make_current()
-        mujoco.mjr_render(area, self._scene, self._context)
         mujoco.mjr_readPixels(color, inverse_depth, area, self._context)
         return np.ascontiguousarray(color[::-1]), self._metres(inverse_depth[::-1])
+
+    def draw_color(self, data: mujoco.MjData, camera: str, width: int, height: int) -> ByteImage:
+        """Return the (H, W, 3) uint8 RGB that a camera sees."""
+        area = self._draw(data, camera, width, height)
+        color = np.empty((height, width, 3), np.uint8)
+        mujoco.mjr_readPixels(color, None, area, self._context)
+        return np.ascontiguousarray(color[::-1])
 
     def close(self) -> None:
         """Free the context; must run before the interpreter ends, in the thread that made it."""
@@ -67,6 +69,15 @@ class Renderer:
             self._context.free()
             self._context = None
             self._gl.free()
+
+    def _draw(self, data: mujoco.MjData, camera: str, width: int, height: int) -> mujoco.MjrRect:
+        self._view.fixedcamid = self._model.camera(camera).id
+        everything = mujoco.mjtCatBit.mjCAT_ALL.value
+        mujoco.mjv_updateScene(self._model, data, self._option, None, self._view, everything, self._scene)
+        area = mujoco.MjrRect(0, 0, width, height)
+        self._gl.make_current()
+        mujoco.mjr_render(area, self._scene, self._context)
+        return area
 
     def _metres(self, reversed_z: DepthImage) -> DepthImage:
         """Undo the projection with far plane at 0 and near plane at 1."""

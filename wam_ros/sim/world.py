@@ -10,10 +10,12 @@ from wam_ros.core.errors import ShapeError, UnsafeCommandError, mismatch
 from wam_ros.core.robot import Robot
 from wam_ros.core.task import Task
 from wam_ros.core.types import ByteImage, DepthImage, FloatArray, nanoseconds
+from wam_ros.sim.disturbance import QUIET, Disturbance, Disturber
 from wam_ros.sim.grasp import Grasps
 from wam_ros.sim.judgement import Judgement
+from wam_ros.sim.randomisation import NOMINAL, Randomisation, Variation
 from wam_ros.sim.render import Renderer, intrinsics
-from wam_ros.sim.scene import PICTURE_HEIGHT, PICTURE_WIDTH, SCENE_CAMERA, STEP_S, build_model
+from wam_ros.sim.scene import PICTURE_HEIGHT, PICTURE_WIDTH, SCENE_CAMERA, STEP_S, TASK, build_model
 from wam_ros.sim.tasks import make_scene
 
 __all__ = ["Judgement", "World"]
@@ -28,10 +30,20 @@ class World:
     Attributes:
         joint_names: (J,) robot order.
         step_ns: simulated time of one :meth:`step`.
+        randomisation, disturbance: how attempts differ from each other, from the next :meth:`reset` on.
         truth_names: labels of :meth:`truth`.
     """
 
-    def __init__(self, robot: Robot, task: Task, *, seed: int = 0, render: bool = True) -> None:
+    def __init__(
+        self,
+        robot: Robot,
+        task: Task,
+        *,
+        seed: int = 0,
+        render: bool = True,
+        randomisation: Randomisation = NOMINAL,
+        disturbance: Disturbance = QUIET,
+    ) -> None:
         """Build the scene and start the attempt of that seed.
 
         Raises:
@@ -49,8 +61,16 @@ class World:
         self._grasps = Grasps(self._model, self._data, robot, bodies)
         self._joints = JointMap(self._model, robot)
         self._lower, self._upper = robot.bounds()
+        furniture = ("floor", *(TASK + name for name in self._scene.furniture))
+        self._variation = Variation(self._model, tuple(camera.name for camera in robot.cameras), furniture)
+        self.randomisation, self.disturbance = randomisation, disturbance
         self._renderer = Renderer(self._model) if render else None
         self.reset(seed)
+
+    @property
+    def nudged(self) -> bool:
+        """True once the workpiece has been pushed in this attempt, or never will be."""
+        return self._disturber.nudged
 
     @property
     def time_ns(self) -> int:
@@ -64,7 +84,9 @@ class World:
         self._steps = 0
         self._targets = self.robot.ready_position()
         self._joints.place(self._data, self._targets)
-        self._scene.reset(np.random.default_rng(seed))
+        self._variation.draw(seed, self.randomisation)
+        self._disturber = Disturber(self.disturbance, seed, tuple(arm.name for arm in self.robot.arms))
+        self._scene.reset(np.random.default_rng(seed), self.randomisation.wider_poses)
         mujoco.mj_forward(self._model, self._data)
 
     def set_targets(self, position: FloatArray) -> None:
@@ -84,6 +106,7 @@ class World:
 
     def step(self) -> None:
         """Advance by ``step_ns``."""
+        self._disturber.act(self.time_ns, self._grasps, self._scene.push)
         self._joints.command(self._data, self._targets)
         self._grasps.update(self._scene.points(), self._openings(self._targets), self._openings(self.joints()))
         mujoco.mj_step(self._model, self._data)
@@ -104,6 +127,12 @@ class World:
         if self._renderer is None:
             raise RuntimeError("this world draws no pictures; make it with render=True")
         return self._renderer.draw(self._data, camera, *self._size(camera))
+
+    def picture(self, camera: str) -> ByteImage:
+        """Return the (H, W, 3) RGB of :meth:`render` without its depth, in two thirds of the time."""
+        if self._renderer is None:
+            raise RuntimeError("this world draws no pictures; make it with render=True")
+        return self._renderer.draw_color(self._data, camera, *self._size(camera))
 
     def intrinsics(self, camera: str) -> FloatArray:
         """(3, 3) camera matrix."""

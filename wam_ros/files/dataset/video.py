@@ -61,6 +61,11 @@ H264 = Codec(
     "libx264", "h264", "yuv420p", "rgb24",
     {"g": "2", "bf": "0", "crf": "23", "preset": "superfast", "tune": "zerolatency", "threads": "1"},
 )  # fmt: skip
+#: Bit by bit what was seen; for small pictures, made by a simulator for training.
+LOSSLESS = Codec(
+    "libx264rgb", "h264", "rgb24", "rgb24",
+    {"g": "10", "bf": "0", "qp": "0", "preset": "ultrafast", "tune": "zerolatency", "threads": "1"},
+)  # fmt: skip
 #: The default quantiser would cost centimetres at edges.
 DEPTH = Codec(
     "libx265", "hevc", "gray12le", "gray12le",

@@ -53,6 +53,7 @@ class Towel:
     """The scene and its judge."""
 
     graspable_body = "towel_0"
+    furniture: tuple[str, ...] = ("table",)
 
     def __init__(self, robot: Robot, task: Task) -> None:
         """Read the task's options.
@@ -105,10 +106,10 @@ class Towel:
         self._triangles = model.flex_elem.reshape(-1, 3).copy()
         return bodies
 
-    def reset(self, rng: np.random.Generator) -> None:
-        """Draw a pose and lay the towel there, flat."""
+    def reset(self, rng: np.random.Generator, wider: float = 0.0) -> None:
+        """Draw a pose, from a range that is wider by a share, and lay the towel there, flat."""
         o = self.options
-        spread = np.array([o.spread_x_m, o.spread_y_m, o.spread_yaw_rad])
+        spread = (1 + wider) * np.array([o.spread_x_m, o.spread_y_m, o.spread_yaw_rad])
         self._placed = np.array([o.towel_x_m, o.towel_y_m, 0.0]) + rng.uniform(-spread, spread)
         cos, sin = np.cos(self._placed[2]), np.sin(self._placed[2])
         middle = np.array([o.towel_x_m, o.towel_y_m])
@@ -117,6 +118,17 @@ class Towel:
         for axis in range(3):
             self._data.qpos[self._slides + axis] = moved[:, axis] - self._flat[:, axis]
         self._once = {"grasped": False, "lifted": False}
+
+    def push(self, by: FloatArray) -> None:
+        """Move the towel as it lies by (3,) x [m], y [m], yaw [rad] about its middle; it is judged from there."""
+        now = self._to_base(self.points())
+        middle = now[:, :2].mean(axis=0)
+        cos, sin = np.cos(by[2]), np.sin(by[2])
+        moved = now.copy()
+        moved[:, :2] = middle + by[:2] + (now[:, :2] - middle) @ np.array([[cos, sin], [-sin, cos]])
+        for axis in range(3):
+            self._data.qpos[self._slides + axis] += moved[:, axis] - now[:, axis]
+        self._placed = np.array([*self._placed[:2] + by[:2], self._placed[2] + by[2]])
 
     def points(self) -> FloatArray:
         """(N, 3) world positions of the vertices."""

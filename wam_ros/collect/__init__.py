@@ -1,0 +1,2 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Demonstrations from the simulated twin, without ROS."""

@@ -1,0 +1,75 @@
+# SPDX-License-Identifier: Apache-2.0
+"""``wam record --sim``: demonstrations from the simulated twin into a dataset, with a count of what came of them."""
+
+from __future__ import annotations
+
+import argparse
+from pathlib import Path
+from time import monotonic
+
+from wam_ros.core.errors import ConfigError
+
+POLICY = "fastwam_towel_tiny"
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Declare the options of ``wam record``."""
+    add = parser.add_argument
+    add("--sim", action="store_true", help="demonstrations of the scripted expert on the simulated robot")
+    add("--task", required=True, help="name or YAML path")
+    add("--robot", default="", help="name or YAML path (default: the task's)")
+    add("--policy", default=POLICY, help=f"whose views and rate are recorded (default: {POLICY})")
+    add("--expert", default="expert", help="who demonstrates (default: expert)")
+    add("--episodes", type=int, default=1, help="demonstrations to make, failed ones included (default: 1)")
+    add("--workers", type=int, default=1, help="processes that simulate (default: 1)")
+    add("--seed", type=int, default=0, help="of the first demonstration (default: 0)")
+    add("--out", type=Path, required=True, help="dataset: a new folder, or one to go on with")
+    share = {"type": float, "metavar": "SHARE"}
+    add(
+        "--randomise",
+        nargs="?",
+        const=1.0,
+        default=0.0,
+        help="share with colours, light, cameras, friction drawn (alone: all; default: none)",
+        **share,  # type: ignore[arg-type]
+    )
+    add("--recoveries", default=0.15, help="share in which a grasp fails and is made again (default: 0.15)", **share)  # type: ignore[arg-type]
+    add("--nudges", default=0.1, help="share in which the workpiece is pushed (default: 0.1)", **share)  # type: ignore[arg-type]
+    add("--noise-rad", type=float, default=0.01, help="how far the executed motion strays (default: 0.01)")
+    add("--keep-failures", action="store_true", help="write failed ones too, marked; else they are only counted")
+
+
+def collect(options: argparse.Namespace) -> list[str]:
+    """Make the demonstrations; returns what came of them, a line each.
+
+    Raises:
+        WamError: what does not fit, and the remedy.
+    """
+    if not options.sim:
+        raise ConfigError("record: expected --sim, got a real robot; there, run the node: wam node recorder")
+    from rich.progress import Progress
+
+    from wam_ros.collect.demonstration import Variety
+    from wam_ros.collect.recording import Wanted, record
+
+    variety = Variety(options.randomise, options.recoveries, options.nudges, options.noise_rad)
+    names = {name: getattr(options, name) for name in ("task", "policy", "robot", "expert")}
+    counts = {name: getattr(options, name) for name in ("episodes", "seed", "workers", "keep_failures")}
+    begun_s, made = monotonic(), []
+    with Progress(transient=True) as bar:
+        task = bar.add_task("recording", total=options.episodes)
+        for one in record(Wanted(**names, **counts, variety=variety), options.out):
+            made.append(one)
+            good = sum(m.success for m in made)
+            bar.update(task, advance=1, description=f"{good} of {len(made)} succeeded")
+    spent_s = monotonic() - begun_s
+    failed = [m for m in made if not m.success]
+    rate = 3600 * len(made) / spent_s
+    lines = [f"{options.out}: {sum(m.kept for m in made)} episodes written, {rate:.0f} made an hour"]
+    fate = "marked as failures" if options.keep_failures else "left out"
+    return lines + ([f"{len(failed)} of {len(made)} failed and were {fate}: {_seeds(failed)}"] if failed else [])
+
+
+def _seeds(failed: list) -> str:  # type: ignore[type-arg]
+    shown = ", ".join(f"{m.seed} ({m.why})" for m in failed[:5])
+    return f"seeds {shown}{', ...' if len(failed) > 5 else ''}"

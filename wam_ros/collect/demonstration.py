@@ -1,0 +1,177 @@
+# SPDX-License-Identifier: Apache-2.0
+"""One demonstration of a task: the scripted expert on the simulated twin, seen as a policy would see it."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, replace
+
+import numpy as np
+
+from wam_ros.collect.unrest import Straying, Unrest
+from wam_ros.core.episode import Row
+from wam_ros.core.errors import BackendError
+from wam_ros.core.policy import Policy
+from wam_ros.core.robot import Robot
+from wam_ros.core.stitch import stitch, unstitch
+from wam_ros.core.task import Task
+from wam_ros.core.types import ByteImage, Chunk, FloatArray, Observation
+from wam_ros.files.assets import load_policy, load_robot, load_task
+from wam_ros.motion.splicer import Splicer
+from wam_ros.policies.base import Backend, Request
+from wam_ros.policies.registry import create_backend
+from wam_ros.sim.disturbance import QUIET, Disturbance
+from wam_ros.sim.randomisation import NOMINAL, NOMINAL_WIDER, VARIED_WIDER
+from wam_ros.sim.rollout import Pace, attempt
+from wam_ros.sim.world import World
+from wam_ros.vision.resize import resize
+
+#: What a row's ``action_source`` says: the demonstrator's intent, from which the executed motion strays.
+INTENDED = "intended"
+#: What its ``control_source`` says where the intent is no example to follow, because the robot is made to err.
+EXPERT, MISLED = "expert", "misled"
+_OFFER_EVERY = 8  # observations, as a policy's chunks come
+_STREAM = 4
+_LONGEST_S = 10.0  # a fold takes 5 s; what has not succeeded by then is no example
+
+
+@dataclass(frozen=True)
+class Variety:
+    """What differs between demonstrations.
+
+    Attributes:
+        randomised: share of them with colours, light, cameras and friction drawn.
+        recoveries: share of them in which a grasp fails and is made again.
+        nudges: share of them in which the workpiece is pushed during the approach.
+        noise_rad: how far the executed joints stray from the intended ones.
+    """
+
+    randomised: float = 0.0
+    recoveries: float = 0.15
+    nudges: float = 0.1
+    noise_rad: float = 0.01
+
+
+@dataclass(frozen=True)
+class Demonstration:
+    """What was recorded of an attempt.
+
+    Attributes:
+        seed: of it.
+        rows: at the policy's rate, with views in the sizes of its mosaic.
+        success: by the task's strict measure.
+        why: what happened, for people.
+    """
+
+    seed: int
+    rows: tuple[Row, ...]
+    success: bool
+    why: str
+
+
+class Demonstrator:
+    """The expert with everything that it needs; use :func:`demonstrator`."""
+
+    def __init__(self, robot: Robot, task: Task, policy: Policy, variety: Variety, backend: Backend) -> None:
+        self._robot, self._task, self._policy = robot, task, policy
+        self._variety, self._backend = variety, backend
+        self._pace = Pace(policy.rate_hz, 1, command_rate_hz=robot.command_rate_hz, linger_s=1.0, draw=False)
+        self.world = World(robot, replace(task, timeout_s=min(task.timeout_s, _LONGEST_S)))
+
+    def demonstrate(self, seed: int) -> Demonstration:
+        """Make the demonstration of a seed."""
+        unrest = self._prepare(seed)
+        self._backend.reset()
+        player = Straying(Splicer.for_robot(self._robot), self._robot.gripper_mask, unrest, seed)
+        rows: list[Row] = []
+        success, nudged = False, True
+
+        def act(seen: Observation) -> Chunk | None:
+            nonlocal nudged
+            if self.world.nudged and not nudged:
+                self._backend.reset()  # where the workpiece was does not count any more
+            nudged = self.world.nudged
+            chunk = self._backend.infer(Request(seen, _NOTHING, self._task.instruction))
+            rows.append(self._row(seen, chunk.positions[0], MISLED if player.missing else EXPERT))
+            return chunk if (len(rows) - 1) % _OFFER_EVERY == 0 or self._urgent(chunk, player) else None
+
+        try:
+            for moment in attempt(self.world, act, seed, self._pace, player):
+                success = moment.judgement.success
+        except BackendError as error:
+            return Demonstration(seed, tuple(rows), False, str(error))
+        return Demonstration(seed, tuple(rows), success, self._story(unrest))
+
+    def close(self) -> None:
+        """Free the renderer."""
+        self.world.close()
+        self._backend.close()
+
+    def _prepare(self, seed: int) -> Unrest:
+        """Draw what happens in the attempt."""
+        rng, how = np.random.default_rng((seed, _STREAM)), self._variety
+        varied, fails, misses, nudged = rng.uniform(size=4) < [how.randomised, how.recoveries, 0.6, how.nudges]
+        self.world.randomisation = VARIED_WIDER if varied else NOMINAL_WIDER
+        quiet = QUIET if not nudged else replace(Disturbance(), slips=0)
+        self.world.disturbance = replace(quiet, slips=1) if fails and not misses else quiet
+        off_rad = rng.uniform(0.08, 0.14) * rng.choice([-1, 1]) if fails and misses else 0.0
+        return Unrest(how.noise_rad, miss_rad=float(off_rad), miss_arm=int(rng.integers(len(self._robot.arms))))
+
+    def _story(self, unrest: Unrest) -> str:
+        disturbance, parts = self.world.disturbance, []
+        parts += ["randomised"] if self.world.randomisation not in (NOMINAL, NOMINAL_WIDER) else []
+        parts += ["a missed grasp"] if unrest.miss_rad else []
+        parts += ["a lost grasp"] if disturbance.slips else []
+        parts += ["a nudge"] if disturbance.nudge_m else []
+        return ", ".join(parts) or "undisturbed"
+
+    def _urgent(self, chunk: Chunk, player: Straying) -> bool:
+        """True when the expert has changed its mind: waiting for the next chunk would be acting against its intent."""
+        return bool(np.abs(player.splicer.sample(chunk.times_ns[0]).position - chunk.positions[0]).max() > 0.3)
+
+    def _row(self, seen: Observation, intended: FloatArray, control: str) -> Row:
+        stamp_ns = seen.stamp_ns
+        return Row(
+            stamp_ns=stamp_ns,
+            state=seen.joints.position,
+            action=intended,
+            requested=intended,
+            action_source=INTENDED,
+            control_source=control,
+            capture_ns={cell.camera: stamp_ns for cell in self._policy.mosaic.cells},
+            complete=True,
+            filled=False,
+            instruction=self._task.instruction,
+            colors=self._views(),
+            depths={},
+        )
+
+    def _views(self) -> dict[str, ByteImage]:
+        """Return the views as the policy node would lay them into its mosaic."""
+        mosaic = self._policy.mosaic
+        full = {cell.camera: self.world.picture(cell.camera) for cell in mosaic.cells}
+        return {name: np.array(view) for name, view in unstitch(mosaic, stitch(mosaic, full, resize)).items()}
+
+
+_NOTHING: ByteImage = np.zeros((1, 1, 3), np.uint8)
+
+
+@contextmanager
+def demonstrator(robot: str, task: str, policy: str, expert: str, variety: Variety) -> Iterator[Demonstrator]:
+    """Build everything by names or YAML paths; it is closed at the end.
+
+    Args:
+        robot, task: what is demonstrated.
+        policy: whose rate and views are recorded.
+        expert: a policy that demonstrates; asked at the rate and with the horizon of the other one.
+        variety: between demonstrations.
+    """
+    body, work, views, who = load_robot(robot), load_task(task), load_policy(policy), load_policy(expert)
+    backend = create_backend(who.backend)
+    backend.load(replace(who, rate_hz=views.rate_hz, execute_rows=1), body, work)
+    made = Demonstrator(body, work, views, variety, backend)
+    try:
+        yield made
+    finally:
+        made.close()
