@@ -12,8 +12,11 @@ from rclpy.node import Node
 
 from wam_ros.ros.executor import LeanExecutor
 
+#: Only what never comes costs this much; what comes late on a busy machine is no failure.
+PATIENCE_S = 90.0
 
-def wait_until(executor: SingleThreadedExecutor, condition: Callable[[], bool], timeout_s: float = 10.0) -> None:
+
+def wait_until(executor: SingleThreadedExecutor, condition: Callable[[], bool], timeout_s: float = PATIENCE_S) -> None:
     """Spin until the condition holds; fail with its name when it never does."""
     deadline = monotonic() + timeout_s
     while not condition():

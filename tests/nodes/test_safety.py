@@ -79,7 +79,7 @@ def test_a_policy_that_cannot_infer_stops_and_blocks_arming(cell, level, active,
 
 def test_motion_that_dies_is_named(cell):
     cell.run()
-    cell.executor_.remove_node(cell.nodes[0])
+    cell.runner.remove_node(cell.nodes[0])
     cell.until(lambda: cell.state == "STOPPED")
     assert cell.cause == "MOTION_SILENT"
 

@@ -199,16 +199,17 @@ def test_a_malformed_command_is_refused_and_counted(ros_context, robot, bad):
 class Graph:
     """Stands in for policy, motion and safety: a member that moves the arms a little each tick."""
 
-    def __init__(self, watcher: Watcher) -> None:
+    def __init__(self, watcher: Watcher, last: int | None = None) -> None:
         self.ticks: list[Token] = []
-        self._watcher = watcher
+        self._watcher, self._last = watcher, last
         self._ready = watcher.robot.ready_position()
         Member(watcher, "graph", "sim_robot", ready=self._complete, act=self._act)
 
     def _complete(self, token: Token) -> bool:
         cameras, arms = self._watcher.robot.cameras, feedback_topics(self._watcher.robot)
         pictured = all(self._newest(c.color) >= token.needed_ns for c in cameras)
-        return pictured and all(self._newest(t.stream.topic) >= token.time_ns for t in arms)
+        go_on = len(self.ticks) != self._last
+        return go_on and pictured and all(self._newest(t.stream.topic) >= token.time_ns for t in arms)
 
     def _newest(self, topic: str) -> int:
         heard = self._watcher.heard[topic]
@@ -271,6 +272,23 @@ def test_paused_lockstep_time_stands_still_and_its_sensors_are_said_again(ros_co
         before = watcher.stamps_ns(color)[0]
         watcher.call(executor, watcher.reset, Trigger.Request())
         wait_until(executor, lambda: watcher.stamps_ns(color)[-1] > before)
+
+
+def test_what_attempts_show_in_lockstep_lies_too_far_apart_to_be_brought_to_one_time(ros_context, robot):
+    node, watcher = twin(ros_context, pace="lockstep", lockstep_after="graph"), Watcher(ros_context, robot)
+    graph = Graph(watcher, last=14)  # the newest picture is 10 ms old then
+    topics = ["sim/truth", *(camera.color for camera in robot.cameras)]
+    with spinning(ros_context, node, watcher) as executor:
+        wait_until(executor, watcher.everything, timeout_s=30)
+        watcher.call(executor, watcher.play, SetBool.Request(data=True))
+        wait_until(executor, lambda: len(graph.ticks) == 14, timeout_s=30)
+        end_ns = graph.ticks[-1].time_ns
+        watcher.call(executor, watcher.reset, Trigger.Request())
+        wait_until(executor, lambda: all(watcher.stamps_ns(topic)[-1] > end_ns for topic in topics), timeout_s=30)
+    believed_ns = 1e9 * max(camera.max_skew_s for camera in robot.cameras)
+    for topic in topics:
+        stamps = watcher.stamps_ns(topic)
+        assert min(s for s in stamps if s > end_ns) - max(s for s in stamps if s <= end_ns) > believed_ns
 
 
 def test_a_reset_makes_the_next_attempt_only_after_one_was_played(realtime):

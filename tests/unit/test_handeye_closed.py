@@ -7,7 +7,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from wam_ros.core.errors import CalibrationError
-from wam_ros.core.handeye_closed import SOLVERS, relative_motions
+from wam_ros.core.handeye.closed import SOLVERS, relative_motions
 from wam_ros.core.transforms import exp, invert, log
 
 
