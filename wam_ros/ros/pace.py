@@ -21,6 +21,9 @@ from wam_ros.ros.timebase import reader, steady_clock
 
 # Simulated time of one round of the ring: the command period.
 TICK_NS = 10_000_000
+# Simulated time between two attempts: longer than any skew at which pictures are believed to show the same world,
+# shorter than the gap between two ticks that motion and safety take for a stall.
+LEAP_NS = 10 * TICK_NS
 # Lockstep time begins here; 0 is what an unset stamp says.
 START_NS = 10 * NS_PER_S
 # A realtime twin that falls behind makes up for this much at once; the rest is lost, and its time runs slower.
@@ -140,9 +143,9 @@ class Lockstep:
             self._ring.begin(self._next_round())
 
     def leap(self) -> None:
-        """Leave the round that is under way, and show the world as it now is one tick later."""
+        """Leave the round that is under way, and show the world as it now is a little later."""
         self._ring.abandon()
-        self.now_ns += TICK_NS
+        self.now_ns += LEAP_NS
         self._tell_time(self.now_ns)
         self._step(self.now_ns)
 
