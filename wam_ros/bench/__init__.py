@@ -12,4 +12,5 @@ BENCHES: dict[str, str] = {
     "model": "wam_ros.bench.model",
     "recorder": "wam_ros.bench.recorder",
     "durability": "wam_ros.bench.durability",
+    "handeye": "wam_ros.bench.handeye",
 }

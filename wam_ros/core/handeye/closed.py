@@ -5,7 +5,7 @@ For robot poses A_i = T_base_tool and board poses B_i = T_cam_board, the product
 pose for every i, so for any two of them ``A = A_j^-1 A_i`` and ``B = B_j B_i^-1`` satisfy A X = X B with
 X = T_tool_cam. A fixed camera with the board on the tool is the same with every A_i inverted: X = T_base_cam.
 
-All five leave out the noise of robot and pixels; :mod:`wam_ros.core.handeye` starts from them.
+All five leave out the noise of robot and pixels; :mod:`wam_ros.core.handeye.solve` starts from them.
 """
 
 from __future__ import annotations

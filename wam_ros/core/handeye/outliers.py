@@ -1,0 +1,99 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Who disagrees, how noisy the rest is, and whether a board was moved.
+
+A sighting is measured against its peers, not against the stated noise: the median sighting sets the scale, so that
+a robot worse than stated is found to be noisy, and not to be wrong everywhere.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+from scipy.special import chdtri
+
+from wam_ros.core.handeye.problem import Noise, Problem, Sighting
+from wam_ros.core.handeye.solve import Solution, residual, small_twist
+from wam_ros.core.handeye.start import angles, most_agreed, solved_for
+from wam_ros.core.types import FloatArray
+
+RARE = 1e-6
+"""Chance of an honest shake to be taken for an outlier."""
+MEDIAN_SHAKE = float(chdtri(6, 0.5))
+BLURRED = 4.0
+"""A sighting whose mean square corner error is this many times the median's is left out."""
+LEAST_PIXEL_PX, LEAST_ROBOT_M, LEAST_ROBOT_RAD = 0.02, 5e-6, 5e-6
+MOVED_TOGETHER = 0.75
+
+
+@dataclass(frozen=True)
+class Moved:
+    """A board that stood elsewhere in some poses.
+
+    Attributes:
+        board: its name; ``poses`` those in which it did.
+        shift_m, turn_rad: how far.
+    """
+
+    board: str
+    poses: tuple[int, ...]
+    shift_m: float
+    turn_rad: float
+
+    def __str__(self) -> str:
+        span = f"{self.poses[0]} to {self.poses[-1]}" if len(self.poses) > 1 else str(self.poses[0])
+        return (
+            f"board {self.board} stood {self.shift_m * 1e3:.1f} mm and {np.degrees(self.turn_rad):.2f} deg elsewhere "
+            f"in {len(self.poses)} poses ({span}); they were left out"
+        )
+
+
+def outliers(problem: Problem, solution: Solution) -> set[int]:
+    """Return the indices of sightings that do not belong to the others."""
+    values = {**solution.transforms, **solution.shakes}
+    corners = np.array([(residual(problem, s, values) ** 2).mean() for s in problem.sightings])
+    wrong = set(np.flatnonzero(corners > BLURRED * np.median(corners)).tolist())
+    if not solution.shakes:
+        return wrong
+    spread = solution.noise.shake_spread()
+    shaken = {key: float(((small_twist(T) / spread) ** 2).sum()) for key, T in solution.shakes.items()}
+    limit = float(chdtri(6, RARE)) * max(float(np.median(list(shaken.values()))) / MEDIAN_SHAKE, 1e-6)
+    for index, sighting in enumerate(problem.sightings):
+        if any(shaken[("shake", arm, str(sighting.pose))] > limit for arm in problem.arms_of(sighting)):
+            wrong.add(index)
+    return wrong
+
+
+def estimated_noise(problem: Problem, solution: Solution) -> Noise:
+    """Return the noise that the residuals show (variance components, one step of the iteration)."""
+    values = {**solution.transforms, **solution.shakes}
+    corners = sum(float((residual(problem, s, values) ** 2).sum()) for s in problem.sightings)
+    of_corners, of_moves, of_turns = solution.redundancy
+    pixel_px = max(float(np.sqrt(corners / max(of_corners, 1.0))), LEAST_PIXEL_PX)
+    if not solution.shakes:
+        return Noise(pixel_px, 0.0, 0.0)
+    squared = np.sum([small_twist(T) ** 2 for T in solution.shakes.values()], axis=0)
+    robot_m = np.sqrt(squared[:3].sum() / max(of_moves, 1.0))
+    robot_rad = np.sqrt(squared[3:].sum() / max(of_turns, 1.0))
+    return Noise(pixel_px, max(float(robot_m), LEAST_ROBOT_M), max(float(robot_rad), LEAST_ROBOT_RAD))
+
+
+def moved_boards(problem: Problem, solution: Solution, rejected: set[int]) -> list[Moved]:
+    """Return the boards whose rejected sightings agree on another place."""
+    found = []
+    for board in problem.boards:
+        key = ("board", board)
+        suspects = [problem.sightings[i] for i in sorted(rejected) if problem.sightings[i].board == board]
+        if len(suspects) < 3 or key not in solution.transforms:
+            continue
+        elsewhere, agrees = most_agreed(_places(problem, solution, suspects))
+        if agrees.mean() >= MOVED_TOGETHER:
+            stated = solution.transforms[key]
+            poses = tuple(sorted({s.pose for s, agree in zip(suspects, agrees, strict=True) if agree}))
+            shift_m = float(np.linalg.norm(elsewhere[:3, 3] - stated[:3, 3]))
+            found.append(Moved(board, poses, shift_m, float(angles(elsewhere, stated))))
+    return found
+
+
+def _places(problem: Problem, solution: Solution, sightings: list[Sighting]) -> FloatArray:
+    return np.stack([solved_for(problem, s, solution.transforms, ("board", s.board)) for s in sightings])
