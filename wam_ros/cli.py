@@ -71,6 +71,7 @@ def parser() -> argparse.ArgumentParser:
     train = add("train", _train, "train a model from a YAML; started again, it goes on")
     train.add_argument("spec", help="a name in config/training, or the path of a YAML file")
     train.add_argument("--out", type=Path, required=True, help="folder for checkpoint, metrics and plot")
+    train.add_argument("--data", action="append", default=[], metavar="DATASET", help="to learn from; may be repeated")
     train.add_argument("--set", action="append", default=[], metavar="KEY=VALUE", help="as in train.options.steps=2000")
     add("doctor", _doctor, "say what is missing on this computer, and the line that cures it")
     node = add("node", _node, "run one node in this process, as ros2 run does")
@@ -179,9 +180,11 @@ def _train(options: argparse.Namespace) -> int:
     from wam_ros.training.spec import load_spec, train
 
     spec = load_spec(options.spec)
-    if options.set:
-        spec = with_values(spec, [parse(change) for change in options.set])
-    command = " ".join([f"wam train {options.spec}", *(f"--set {change}" for change in options.set)])
+    given = [f"train.demonstrations.datasets={json.dumps(options.data)}"] if options.data else []
+    if given or options.set:
+        spec = with_values(spec, [parse(change) for change in [*given, *options.set]])
+    words = [f"wam train {options.spec}", *(f"--data {root}" for root in options.data)]
+    command = " ".join([*words, *(f"--set {change}" for change in options.set)])
     rows = train(spec, options.out, command)
     last, first = rows[-1], rows[0]
     print(f"{options.out}: {last['step']:.0f} steps, action loss {first['action']:.4f} -> {last['action']:.4f}")

@@ -34,12 +34,14 @@ class Episode:
         states: (N, P) in the card's state layout.
         actions: (N, A) in the card's action layout.
         prompt: the whole prompt, template applied.
+        examples: (N,) bool, False where no window may begin; None: everywhere.
     """
 
     frames: NDArray[np.uint8]
     states: NDArray[np.float64]
     actions: NDArray[np.float64]
     prompt: str
+    examples: NDArray[np.bool_] | None = None
 
     def __post_init__(self) -> None:
         lengths = {len(self.frames), len(self.states), len(self.actions)}
@@ -77,6 +79,7 @@ class Windows:
         params: picture size, horizon, latent frames.
         normalisers: of state and action.
         embed: prompt to (L, text_dim) text embedding; asked once for each prompt.
+        state_noise: standard deviation of what is added to the normalised state, drawn anew for each batch.
     """
 
     def __init__(
@@ -85,9 +88,11 @@ class Windows:
         params: FastWamParams,
         normalisers: Normalisers,
         embed: Callable[[str], Tensor],
+        state_noise: float = 0.0,
     ) -> None:
         self._episodes, self._params, self._maps = tuple(episodes), params, normalisers
-        self._starts = [(e, n) for e, episode in enumerate(self._episodes) for n in range(len(episode.frames))]
+        self._state_noise = state_noise
+        self._starts = [(e, n) for e, episode in enumerate(self._episodes) for n in _beginnings(episode)]
         self._texts = {prompt: embed(prompt) for prompt in {episode.prompt for episode in self._episodes}}
         self._frame_offsets = frame_offsets(params)
         self._check()
@@ -103,6 +108,8 @@ class Windows:
         state, actions = (torch.from_numpy(np.stack([p[k] for p in parts])).float() for k in (1, 2))
         rows_valid, frames_valid = (torch.from_numpy(np.stack([p[k] for p in parts])) for k in (3, 4))
         text = torch.stack([self._texts[p[5]] for p in parts])
+        if self._state_noise:
+            state = state + self._state_noise * torch.randn_like(state)
         observed = Observed(latents[:, :, :1], pictures[:, :, 0], text, state)
         return Batch(observed, latents[:, :, 1:], actions, rows_valid, frames_valid)
 
@@ -136,6 +143,12 @@ class Windows:
                         "train a model of these sizes",
                     )
                 )
+
+
+def _beginnings(episode: Episode) -> list[int]:
+    every = np.ones(len(episode.frames), dtype=bool)
+    found: list[int] = np.flatnonzero(every if episode.examples is None else episode.examples).tolist()
+    return found
 
 
 def frame_offsets(params: FastWamParams) -> NDArray[np.int64]:

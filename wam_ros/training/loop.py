@@ -81,7 +81,7 @@ class Training:
         self._accelerator = Accelerator(mixed_precision=options.precision, cpu=not torch.cuda.is_available())
         set_seed(options.seed, device_specific=True)
         optimiser = torch.optim.AdamW(
-            model.parameters(), options.learning_rate, betas=(0.9, 0.95), weight_decay=options.weight_decay
+            model.parameters(), options.learning_rate, betas=(0.9, 0.95), weight_decay=options.weight_decay, fused=True
         )
         # Not prepared: the engine would step it once for each process.
         self._rates = torch.optim.lr_scheduler.LambdaLR(optimiser, lambda step: rate_factor(step, options))

@@ -11,8 +11,7 @@ from typing import Literal
 import numpy as np
 import torch
 
-from wam_ros.core.card import VectorLayout
-from wam_ros.core.policy import Cell, Mosaic
+from wam_ros.core.errors import ConfigError, mismatch
 from wam_ros.files.assets import find
 from wam_ros.files.load import load_yaml
 from wam_ros.models.fastwam import build
@@ -20,20 +19,14 @@ from wam_ros.models.latent import PixelCodec
 from wam_ros.models.params import FastWamParams, sized
 from wam_ros.models.text import hashed_text
 from wam_ros.training.data import Episode, Windows, endless, z_scores
+from wam_ros.training.demonstrations import Demonstrations
 from wam_ros.training.export import Provenance, export
 from wam_ros.training.loop import Training
+from wam_ros.training.material import Material, SyntheticData
 from wam_ros.training.objective import ObjectiveOptions
 from wam_ros.training.options import TrainOptions
-from wam_ros.training.synthetic import reach_episodes
 
-
-@dataclass(frozen=True)
-class SyntheticData:
-    """The synthetic set of :mod:`wam_ros.training.synthetic`: so many episodes of so many frames."""
-
-    episodes: int
-    length: int = 24
-    seed: int = 0
+MOST_PICTURES = 2000
 
 
 @dataclass(frozen=True)
@@ -42,7 +35,7 @@ class TrainSpec:
 
     Attributes:
         size, variant, target, horizon, rate_hz, picture_height, picture_width: of the model.
-        synthetic: the data.
+        synthetic, demonstrations: the data, one of them.
         objective, options: how it is trained.
         execute_rows: rows that the policy will execute of each chunk.
     """
@@ -50,8 +43,9 @@ class TrainSpec:
     name: str
     description: str
     size: str
-    synthetic: SyntheticData
     options: TrainOptions
+    synthetic: SyntheticData | None = None
+    demonstrations: Demonstrations | None = None
     variant: Literal["main", "joint", "idm", "no_co_train", "optional_idm"] = "main"
     target: Literal["velocity", "x0"] = "x0"
     horizon: int = 16
@@ -61,6 +55,18 @@ class TrainSpec:
     action_dim: int = 14
     execute_rows: int = 8
     objective: ObjectiveOptions = field(default_factory=ObjectiveOptions)
+
+    def __post_init__(self) -> None:
+        if (self.synthetic is None) == (self.demonstrations is None):
+            expected = "either synthetic or demonstrations"
+            raise ConfigError(mismatch(f"training {self.name}: data", expected, "none or both", "give one of them"))
+
+    def material(self, folder: Path) -> Material:
+        """Return what the model is trained on; decoded pictures are kept in a folder."""
+        if self.demonstrations is not None:
+            return self.demonstrations.material(self.params(), self.execute_rows, folder)
+        assert self.synthetic is not None
+        return self.synthetic.material(self.params(), self.name)
 
     def params(self) -> FastWamParams:
         """Return the model's parameters."""
@@ -89,40 +95,36 @@ def train(spec: TrainSpec, folder: Path, command: str = "", *, quiet: bool = Fal
 
     Raises:
         ConfigError: a spec that does not describe a model or cannot be trained.
+        DatasetError: demonstrations that do not fit.
     """
     torch.manual_seed(spec.options.seed)
-    params, episodes = spec.params(), _episodes(spec)
+    params, material = spec.params(), spec.material(folder)
+    episodes = material.episodes
     codec = PixelCodec(params.latent)
     codec.fit(_pictures(episodes))
     maps = z_scores(episodes)
-    windows = Windows(episodes, params, maps, lambda prompt: _embedded(prompt, params))
+    windows = Windows(episodes, params, maps, lambda text: _embedded(text, params), material.state_noise)
     training = Training(build(params), spec.objective, spec.options, folder)
     model = training.run(
         endless(windows, codec, spec.options.batch_size, spec.options.seed + training.step), quiet=quiet
     )
-    export(folder, params, model.state_dict(), codec, maps, _provenance(spec, params, command))
+    export(folder, params, model.state_dict(), codec, maps, _provenance(spec, material, command))
     return training.metrics
 
 
-def _episodes(spec: TrainSpec) -> list[Episode]:
-    data = spec.synthetic
-    return reach_episodes(spec.params(), data.episodes, data.seed, data.length)
-
-
 def _pictures(episodes: Sequence[Episode]) -> torch.Tensor:
-    frames = torch.from_numpy(np.concatenate([episode.frames for episode in episodes]))
-    return frames.permute(0, 3, 1, 2).float() / 127.5 - 1
+    """Return pictures (N, 3, H, W) of all episodes for statistics, evenly chosen."""
+    every = max(1, sum(len(episode.frames) for episode in episodes) // MOST_PICTURES)
+    frames = np.concatenate([episode.frames[::every] for episode in episodes])
+    return torch.from_numpy(frames).permute(0, 3, 1, 2).float() / 127.5 - 1
 
 
 def _embedded(prompt: str, params: FastWamParams) -> torch.Tensor:
     return hashed_text(prompt, params.text_length, params.video.text_dim)[0]
 
 
-def _provenance(spec: TrainSpec, params: FastWamParams, command: str) -> Provenance:
-    layout = VectorLayout("joint_absolute", tuple(f"x{i}" for i in range(params.action_dim)))
-    height, width = params.latent.picture_height, params.latent.picture_width
-    mosaic = Mosaic(height, width, (Cell("picture", 0, 0, height, width),))
+def _provenance(spec: TrainSpec, material: Material, command: str) -> Provenance:
     return Provenance(
-        spec.size, layout, layout, mosaic, "{task}", spec.execute_rows, "Apache-2.0", f"synthetic set, {spec.name}", command,
-        prefix_rows=spec.objective.prefix_rows,
+        spec.size, material.layout, material.layout, material.mosaic, "{task}", spec.execute_rows, "Apache-2.0",
+        material.source, command, prefix_rows=spec.objective.prefix_rows,
     )  # fmt: skip

@@ -1,0 +1,157 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Recorded datasets as training material: stitched by the policy node's own functions, decoded once.
+
+Failed episodes are left out. So are, as beginnings of a window, the rows in which a demonstrator was misled: what was
+intended there is no example.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+from numpy.lib.format import open_memmap
+from numpy.typing import NDArray
+
+from wam_ros.core.card import VectorLayout
+from wam_ros.core.episode import ACTION, STATE
+from wam_ros.core.errors import DatasetError, mismatch
+from wam_ros.core.policy import Mosaic, Policy
+from wam_ros.core.robot import Robot
+from wam_ros.core.stitch import stitch
+from wam_ros.core.types import ByteImage
+from wam_ros.files.assets import load_policy, load_robot
+from wam_ros.files.dataset.declaration import Declaration
+from wam_ros.files.dataset.read import DatasetReader, Recording
+from wam_ros.models.params import FastWamParams
+from wam_ros.training.data import Episode
+from wam_ros.training.material import Material
+from wam_ros.vision.resize import resize
+
+MISLED = "misled"
+PICTURES = "pictures.npy"
+
+
+@dataclass(frozen=True)
+class Demonstrations:
+    """Which demonstrations to learn from.
+
+    Attributes:
+        robot: whose they must be.
+        policy: whose rate and mosaic the model will have.
+        datasets: their folders.
+        state_noise: standard deviation of what is added to the normalised state.
+        most_episodes: of all datasets together; 0 for all.
+    """
+
+    robot: str
+    policy: str
+    datasets: tuple[str, ...] = ()
+    state_noise: float = 0.02
+    most_episodes: int = 0
+
+    def material(self, params: FastWamParams, execute_rows: int, folder: Path) -> Material:
+        """Read them; decoded pictures stay in ``folder`` for the next time.
+
+        Raises:
+            ConfigError: robot or policy do not exist.
+            DatasetError: what does not fit, by its name.
+        """
+        robot, policy = load_robot(self.robot), load_policy(self.policy)
+        _check_model(params, execute_rows, policy)
+        if not self.datasets:
+            raise DatasetError("training: expected a dataset, got none; give one with --data")
+        recordings = self._recordings(robot, policy)
+        frames = _cached(folder / PICTURES, recordings, policy.mosaic)
+        episodes = list(_episodes(recordings, frames))
+        names = ", ".join(Path(root).name for root in self.datasets)
+        source = f"{len(episodes)} demonstrations, {len(frames)} rows, of {names}"
+        layout = VectorLayout("joint_absolute", robot.joint_names)
+        return Material(episodes, layout, policy.mosaic, source, self.state_noise)
+
+    def _recordings(self, robot: Robot, policy: Policy) -> list[Recording]:
+        found: list[Recording] = []
+        for root in self.datasets:
+            reader = DatasetReader(Path(root).expanduser())
+            _check_dataset(root, reader.said, robot, policy)
+            found += [recording for recording in reader if recording.described.success != "failure"]
+        if not found:
+            raise DatasetError(mismatch("training", "demonstrations that succeeded", "none", "record some"))
+        return found[: self.most_episodes or None]
+
+
+def _check_model(params: FastWamParams, execute_rows: int, policy: Policy) -> None:
+    latent, mosaic = params.latent, policy.mosaic
+    pairs = (
+        ("rate_hz", policy.rate_hz, params.rate_hz),
+        ("horizon", policy.horizon, params.horizon),
+        ("execute_rows", policy.execute_rows, execute_rows),
+        ("picture", (mosaic.height, mosaic.width), (latent.picture_height, latent.picture_width)),
+    )
+    for what, wanted, got in pairs:
+        if wanted != got:
+            raise DatasetError(mismatch(f"training for policy {policy.name}: {what}", wanted, got, "make them equal"))
+
+
+def _check_dataset(root: str, said: Declaration, robot: Robot, policy: Policy) -> None:
+    """Refuse a dataset of another robot, rate, order of joints, or without a camera."""
+    layout, remedy = said.layout, "train on another dataset"
+    pairs = (
+        ("robot", robot.name, said.robot),
+        ("rate [fps]", policy.rate_hz, float(layout.fps)),
+        ("joints of the state", robot.joint_names, layout.column(STATE).names),
+        ("joints of the action", robot.joint_names, layout.column(ACTION).names),
+    )
+    for what, wanted, got in pairs:
+        if wanted != got:
+            raise DatasetError(mismatch(f"{root}: {what}", wanted, got, remedy))
+    cameras = {stream.camera for stream in layout.features if stream.kind == "color"}
+    for cell in policy.mosaic.cells:
+        if cell.camera not in cameras:
+            raise DatasetError(mismatch(f"{root}: cameras", f"one named {cell.camera}", sorted(cameras), remedy))
+
+
+def _episodes(recordings: Sequence[Recording], frames: NDArray[np.uint8]) -> Iterator[Episode]:
+    begin = 0
+    for recording in recordings:
+        end = begin + len(recording)
+        examples = np.array([source != MISLED for source in recording.values("control_source")])
+        prompt = recording.instructions[0]
+        yield Episode(frames[begin:end], recording.states, recording.actions, prompt, examples)
+        begin = end
+
+
+def mosaics(recording: Recording, mosaic: Mosaic) -> Iterator[ByteImage]:
+    """Yield the mosaic of each row, as the policy node would stitch it from these views."""
+    cameras = [cell.camera for cell in mosaic.cells]
+    for views in zip(*(recording.pictures(camera) for camera in cameras), strict=True):
+        yield stitch(mosaic, dict(zip(cameras, views, strict=True)), resize)
+
+
+def _cached(path: Path, recordings: Sequence[Recording], mosaic: Mosaic) -> NDArray[np.uint8]:
+    """Return (N, H, W, 3) mosaics of all rows, on the disk beside what they were made of."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    mark, identity = path.with_suffix(".json"), _identity(recordings, mosaic)
+    if not (mark.exists() and path.exists() and json.loads(mark.read_text(encoding="utf-8")) == identity):
+        mark.unlink(missing_ok=True)
+        count = sum(len(recording) for recording in recordings)
+        frames = open_memmap(path, "w+", np.uint8, (count, mosaic.height, mosaic.width, 3))
+        rows = (picture for recording in recordings for picture in mosaics(recording, mosaic))
+        for frame, picture in zip(frames, rows, strict=True):
+            frame[:] = picture
+        frames.flush()
+        mark.write_text(json.dumps(identity), encoding="utf-8")
+    return np.load(path, mmap_mode="r", allow_pickle=False)
+
+
+def _identity(recordings: Sequence[Recording], mosaic: Mosaic) -> str:
+    """Return a hash that changes when rows or mosaic do."""
+    digest = hashlib.sha256(repr(mosaic).encode())
+    for recording in recordings:
+        digest.update(np.ascontiguousarray(recording.values("stamp_ns")).tobytes())
+        digest.update(np.ascontiguousarray(recording.states).tobytes())
+    return digest.hexdigest()
