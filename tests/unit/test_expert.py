@@ -12,6 +12,7 @@ import pytest
 from tests.backend_conformance import BackendConformance, restamped
 from wam_ros.core.errors import BackendError
 from wam_ros.core.rows import row_times_ns
+from wam_ros.core.truth import TowelTruth
 from wam_ros.core.types import Chunk, Observation, Trajectory
 from wam_ros.files.assets import load_policy, load_robot, load_task
 from wam_ros.kinematics.clearance import Clearance
@@ -66,12 +67,52 @@ class TestExpert(BackendConformance):
         chunk = warm.infer(replace(request, delay_s=0.4, committed=committed))
         assert chunk.positions[5] == pytest.approx(rows[5])
 
+    def test_it_does_not_lift_what_it_does_not_hold(self, warm):
+        request = warm.example_request()
+        warm.infer(request)
+        # Hands that have closed on nothing, try after try: each time it opens them and begins anew.
+        for number in range(1, 6):
+            missed = warm.infer(closed_hands(restamped(request, round(number * 2.6e9))))
+            assert missed.positions[0, GRIPS] == pytest.approx(0, abs=0.1)
+            assert missed.positions[8:24, GRIPS] == pytest.approx(0.5, abs=0.01)
+
+    def test_a_towel_that_lies_flat_again_is_folded_after_all(self, warm):
+        request = warm.example_request()
+        crumpled = with_corners(request, lambda corners: corners + [[0, 0, 0.1], [0, 0, 0], [0, 0, 0], [0, 0, 0]])
+        chunk = warm.infer(request)
+        for _ in range(20):
+            chunk = warm.infer(brought_by(chunk, crumpled))
+        assert chunk.positions == pytest.approx(np.tile(ROBOT.ready_position(), (32, 1)), abs=1e-6)
+        assert np.ptp(warm.infer(brought_by(chunk, request)).positions, axis=0).max() > 0.3
+
     def test_a_towel_out_of_reach_is_refused(self, warm):
         request = warm.example_request()
         truth = np.array(request.observation.truth)
         truth[3:15:3] += 1.0
         with pytest.raises(BackendError, match="misses"):
             warm.infer(replace(request, observation=replace(request.observation, truth=truth)))
+
+
+GRIPS = np.flatnonzero(ROBOT.gripper_mask)
+
+
+def with_corners(request: Request, moved) -> Request:
+    truth = TowelTruth.unpack(request.observation.truth, len(ROBOT.arms))
+    truth = replace(truth, corners_m=moved(truth.corners_m))
+    return replace(request, observation=replace(request.observation, truth=truth.pack()))
+
+
+def brought_by(chunk: Chunk, request: Request, rows: int = 8) -> Request:
+    """The same request some rows later, the robot where the chunk has brought it."""
+    later = restamped(request, chunk.times_ns[rows - 1])
+    joints = replace(later.observation.joints, position=chunk.positions[rows - 1])
+    return replace(later, observation=replace(later.observation, joints=joints))
+
+
+def closed_hands(request: Request) -> Request:
+    position = np.where(ROBOT.gripper_mask, 0.0, request.observation.joints.position)
+    joints = replace(request.observation.joints, position=position)
+    return replace(request, observation=replace(request.observation, joints=joints))
 
 
 def towel_at(x_m: float, y_m: float, yaw_rad: float) -> np.ndarray:
@@ -121,6 +162,19 @@ def test_plans_keep_the_arms_apart_and_off_the_body(plans):
         assert distances.arm_to_body_m.min() > 0.005
 
 
+def test_closed_hands_open_before_they_leave():
+    planner, ready = FoldPlanner(ROBOT), ROBOT.ready_position()
+    towel = towel_at(TASK.scene_options["towel_x_m"], 0.0, 0.0)
+    first = planner.plan(ready, towel)
+    closed = first.at(np.array(first.holding_s[:1]))[0]
+    path = planner.plan(closed, towel)
+    rows, arms = path.at(np.arange(0, 1, 0.01)), ~np.array(ROBOT.gripper_mask)
+    shut = rows[:, GRIPS].max(axis=1) < 0.4
+    assert shut.sum() > 10
+    assert rows[shut][:, arms] == pytest.approx(np.tile(closed[arms], (shut.sum(), 1)), abs=1e-6)
+    assert path.at(np.array(path.holding_s[:1]))[0] == pytest.approx(closed, abs=1e-3)
+
+
 def expert_act(expert: Expert):
     return lambda seen: expert.infer(Request(seen, np.zeros((1, 1, 3), np.uint8), TASK.instruction))
 
@@ -157,15 +211,25 @@ def test_a_missed_grasp_is_tried_again(world, expert):
 
     def clumsy(seen: Observation) -> Chunk:
         chunk = act(seen)
-        if seen.stamp_ns > 2_300_000_000:
-            return chunk
-        rows = np.array(chunk.positions)
-        rows[:, 6] = np.maximum(rows[:, 6], 0.4)
-        return replace(chunk, positions=rows)
+        beside = np.where(np.arange(14) == 0, 0.15 * (seen.stamp_ns < 2_000_000_000), 0.0)
+        return replace(chunk, positions=chunk.positions + beside)
 
     moments = list(attempt(world, clumsy, 4, Pace(draw=False)))
     assert moments[-1].judgement.success
     assert moments[-1].observation.stamp_ns > 7_000_000_000
+
+
+def test_a_towel_that_is_moved_during_the_approach_is_aimed_at_anew(world, expert):
+    def misled(seen: Observation) -> Chunk:
+        """It is first shown a towel 6 cm from where it lies."""
+        truth = np.array(seen.truth)
+        truth[3:15:3] += 0.06 * (seen.stamp_ns == 0)
+        return act(replace(seen, truth=truth))
+
+    act = expert_act(expert)
+    moments = list(attempt(world, misled, 3, Pace(latency_s=0.19, draw=False)))
+    assert moments[-1].judgement.success
+    assert moments[-1].observation.stamp_ns < 7_000_000_000, "it went for the wrong place first"
 
 
 def test_the_same_seed_gives_the_same_attempt(world):

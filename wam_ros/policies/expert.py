@@ -1,9 +1,10 @@
 # SPDX-License-Identifier: Apache-2.0
 """A demonstrator: folds the towel by script, acting only through chunks like any policy.
 
-It reads where the towel is from the simulator's truth, plans once in an attempt, and answers every observation with
+It reads where the towel is from the simulator's truth, plans a whole fold, and answers every observation with
 the rows of its plan that follow the observation's time. So chunks of successive observations agree with each other.
-A plan begins when its first chunk is expected to take over: what lies before is over by then.
+A plan begins when its first chunk is expected to take over: what lies before is over by then. It plans anew when the
+towel has been moved, and when it has missed or lost it, as long as the towel lies flat.
 """
 
 from __future__ import annotations
@@ -17,11 +18,12 @@ from wam_ros.core.policy import Policy
 from wam_ros.core.robot import Robot
 from wam_ros.core.task import Task
 from wam_ros.core.truth import TowelTruth
-from wam_ros.core.types import Chunk, FloatArray, nanoseconds, seconds
+from wam_ros.core.types import Chunk, FloatArray, Observation, nanoseconds, seconds
 from wam_ros.policies.base import Request, example_request
 from wam_ros.policies.fold import FoldPlanner, JointPath, can_fold
 
-TRIES = 3
+MOVED_M = 0.01  # a corner farther from where it was aimed at may be missed
+CLOSED = 0.1  # opening; a hand this near to what was intended has done it
 STRAYED = 0.35  # rad, or opening; far more than a servo lags behind: something held the robot back
 EXAMPLE_X_M, EXAMPLE_EDGE_M = 0.30, 0.30
 
@@ -35,14 +37,14 @@ class Attempt:
         start_ns: time of the path's beginning.
         seen_ns: time of the newest observation; an older one belongs to a new attempt.
         edge_m: length of the towel's edges when flat.
-        tries: how often it was begun.
+        corners_m: (4, 3) where the towel's corners were when the path was planned.
     """
 
     path: JointPath
     start_ns: int
     seen_ns: int
     edge_m: float
-    tries: int
+    corners_m: FloatArray
 
 
 class Expert:
@@ -56,6 +58,7 @@ class Expert:
         """
         self._policy, self._robot, self._task = policy, robot, task
         self._planner = FoldPlanner(robot)
+        self._grippers = np.flatnonzero(robot.gripper_mask)
         self._attempt: Attempt | None = None
 
     def example_request(self) -> Request:
@@ -100,17 +103,23 @@ class Expert:
         now, seen = self._attempt, request.observation
         if now is None or seen.stamp_ns < now.seen_ns:
             edge_m = float(np.linalg.norm(truth.corners_m[0] - truth.corners_m[1]))
-            return self._begin(request, truth, edge_m, 1)
-        elapsed_s = seconds(seen.stamp_ns - now.start_ns)
-        begun, ended = now.path.holding_s
-        missed = begun < elapsed_s < ended and not (truth.held > 0).all()
-        if missed and now.tries < TRIES and can_fold(truth.corners_m, now.edge_m):
-            return self._begin(request, truth, now.edge_m, now.tries + 1)
+            return self._begin(request, truth, edge_m)
+        if self._in_vain(now, seen, truth) and can_fold(truth.corners_m, now.edge_m):
+            return self._begin(request, truth, now.edge_m)
         return replace(now, start_ns=self._kept_pace(now, request), seen_ns=seen.stamp_ns)
 
-    def _begin(self, request: Request, truth: TowelTruth, edge_m: float, tries: int) -> Attempt:
+    def _begin(self, request: Request, truth: TowelTruth, edge_m: float) -> Attempt:
         path = self._planner.plan(_landing_position(request), truth.corners_m)
-        return Attempt(path, _landing_ns(request), request.observation.stamp_ns, edge_m, tries)
+        return Attempt(path, _landing_ns(request), request.observation.stamp_ns, edge_m, truth.corners_m)
+
+    def _in_vain(self, now: Attempt, seen: Observation, truth: TowelTruth) -> bool:
+        """True when going on folds nothing: the towel has moved, or the hands have closed and do not both hold it."""
+        elapsed_s = seconds(seen.stamp_ns - now.start_ns)
+        begun, _ = now.path.holding_s
+        if elapsed_s <= begun:
+            return bool(np.linalg.norm(truth.corners_m - now.corners_m, axis=1).max() > MOVED_M)
+        late = np.abs(now.path.at(np.array([elapsed_s]))[0] - seen.joints.position)[self._grippers].max() > CLOSED
+        return not late and not (truth.held > 0).all()
 
     @staticmethod
     def _kept_pace(now: Attempt, request: Request) -> int:

@@ -128,7 +128,7 @@ class FoldPlanner:
             rows.append(path[1:])
             times.extend(times[-1] + duration * np.linspace(0, 1, len(path))[1:])
             marks.append(times[-1])
-        return JointPath(np.array(times), np.concatenate(rows), (marks[2], marks[4]))
+        return JointPath(np.array(times), np.concatenate(rows), (marks[-6], marks[-4]))
 
     def _legs(self, corners_m: FloatArray, start: FloatArray) -> tuple[list[Leg], FloatArray]:
         """Return the legs of a fold and the direction of the jaws."""
@@ -140,7 +140,9 @@ class FoldPlanner:
         order[self._sides] = [0, 1]
         near, far = (end[order] for end in ends)
         hover = self._reach(near + [0, 0, HOVER_M], across, np.asarray(start))
+        closed = start[self._grippers].min() < OPEN / 2  # on something: let go before leaving
         return [
+            *([Leg(0.3, OPEN, joints=np.asarray(start))] if closed else []),
             Leg(1.0, OPEN, joints=hover),
             Leg(0.6, OPEN, tools=_line(near, HOVER_M, near, GRASP_M)),
             Leg(0.35, 0.0, tools=_line(near, GRASP_M, near, GRASP_M)),
