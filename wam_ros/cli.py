@@ -171,7 +171,10 @@ def _convert(options: argparse.Namespace) -> int:
 
 
 def _record(options: argparse.Namespace) -> int:
-    print("\n".join(recording.collect(options)))
+    from wam_ros.run import Interrupts
+
+    with Interrupts():
+        print("\n".join(recording.collect(options)))
     return OK
 
 

@@ -4,12 +4,16 @@
 from __future__ import annotations
 
 import multiprocessing
+import os
+import signal
+import threading
 from collections import deque
 from collections.abc import Callable, Iterator
 from concurrent.futures import Future, ProcessPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
 from contextlib import ExitStack
 from dataclasses import dataclass, field, replace
+from multiprocessing import connection
 from pathlib import Path
 
 from wam_ros.collect.demonstration import Demonstration, Demonstrator, Variety, demonstrator
@@ -120,13 +124,16 @@ def _demonstrations(wanted: Wanted, robot: str) -> Iterator[Demonstration]:
     context = multiprocessing.get_context("spawn")  # renderers do not survive a fork
     seeds = iter(range(wanted.seed, wanted.seed + wanted.episodes))
     waiting: deque[Future[Demonstration]] = deque()
-    with ProcessPoolExecutor(wanted.workers, context, _begin, about) as pool:
+    pool = ProcessPoolExecutor(wanted.workers, context, _begin, about)
+    try:
         for seed in seeds:
             waiting.append(pool.submit(_demonstrate, seed))
             if len(waiting) >= _AHEAD * wanted.workers:
                 yield _result(waiting)
         while waiting:
             yield _result(waiting)
+    finally:
+        pool.shutdown(cancel_futures=True)
 
 
 def _result(waiting: deque[Future[Demonstration]]) -> Demonstration:
@@ -144,8 +151,17 @@ _OPEN = ExitStack()
 
 def _begin(robot: str, task: str, policy: str, expert: str, variety: Variety) -> None:
     global _demonstrate_seed
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # the parent ends us, after what is under way
+    threading.Thread(target=_end_with_parent, daemon=True).start()
     made: Demonstrator = _OPEN.enter_context(demonstrator(robot, task, policy, expert, variety))
     _demonstrate_seed = made.demonstrate
+
+
+def _end_with_parent() -> None:
+    parent = multiprocessing.parent_process()
+    if parent is not None:
+        connection.wait([parent.sentinel])
+        os._exit(1)
 
 
 def _demonstrate(seed: int) -> Demonstration:

@@ -1,0 +1,208 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Demonstrations of the scripted expert: recorded as a policy sees them, checked, and read back for training."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+pytest.importorskip("av", reason="PyAV is not installed")
+from wam_ros.collect.demonstration import EXPERT, MISLED, Demonstration, Demonstrator, Variety, demonstrator
+from wam_ros.collect.recording import Wanted, layout_for, write
+from wam_ros.collect.unrest import Straying, Unrest
+from wam_ros.core.errors import ConfigError, DatasetError
+from wam_ros.core.stitch import stitch
+from wam_ros.core.types import Chunk
+from wam_ros.files.assets import load_policy, load_robot, load_task
+from wam_ros.files.dataset.check import examine
+from wam_ros.files.dataset.dataset import Dataset
+from wam_ros.files.dataset.video import LOSSLESS
+from wam_ros.motion.splicer import Splicer
+from wam_ros.sim.graphics import choose_backend
+from wam_ros.vision.resize import resize
+
+TASK, POLICY = load_task("towel_fold"), load_policy("fastwam_towel_tiny")
+ROBOT = load_robot(TASK.default_robot)
+BRIEF_S = 1.0
+pytestmark = pytest.mark.skipif(choose_backend() == "disabled", reason="nothing draws here")
+
+
+@pytest.fixture(scope="module")
+def folder() -> Iterator[Demonstrator]:
+    names = ROBOT.name, TASK.name, POLICY.name, "expert"
+    with demonstrator(*names, Variety(randomised=1.0, recoveries=0.0, nudges=0.0)) as made:
+        made.world.task = replace(made.world.task, timeout_s=BRIEF_S)  # the first second is enough
+        yield made
+
+
+@pytest.fixture(scope="module")
+def brief(folder: Demonstrator) -> Demonstration:
+    return replace(folder.demonstrate(3), success=True)
+
+
+@pytest.fixture(scope="module")
+def dataset(brief: Demonstration, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    root = tmp_path_factory.mktemp("demos")
+    layout = layout_for(ROBOT, POLICY)
+    opened = Dataset(root, layout, ROBOT, LOSSLESS)
+    write(opened, layout, ROBOT, brief)
+    write(opened, layout, ROBOT, replace(brief, success=False))
+    opened.release()
+    return root
+
+
+def test_a_seed_gives_the_same_demonstration_and_moves_the_arms(folder: Demonstrator, brief: Demonstration) -> None:
+    again = folder.demonstrate(3)
+    assert len(again.rows) == len(brief.rows) == 11
+    assert all(np.array_equal(a.state, b.state) for a, b in zip(again.rows, brief.rows, strict=True))
+    assert np.array_equal(again.rows[-1].colors["head"], brief.rows[-1].colors["head"])
+    assert np.abs(brief.rows[-1].state - brief.rows[0].state).max() > 0.1
+
+
+def test_the_executed_motion_strays_and_the_intended_one_does_not(brief: Demonstration) -> None:
+    arms = ~np.array(ROBOT.gripper_mask)
+    action, state = (np.stack([getattr(r, name) for r in brief.rows])[:, arms] for name in ("action", "state"))
+    wobble = np.abs(np.diff(action[-4:], 2, axis=0)).max(), np.abs(np.diff(state[-4:], 2, axis=0)).max()
+    assert wobble[0] < wobble[1]
+
+
+def test_a_view_is_what_the_policy_node_would_lay_into_its_mosaic(folder: Demonstrator) -> None:
+    folder.world.reset(4)
+    full = {cell.camera: folder.world.render(cell.camera)[0] for cell in POLICY.mosaic.cells}
+    seen = stitch(POLICY.mosaic, folder._views(), resize)
+    assert np.array_equal(seen, stitch(POLICY.mosaic, full, resize))
+
+
+def test_recorded_demonstrations_pass_the_check_and_failures_are_marked(dataset: Path) -> None:
+    found = examine(dataset, layout_for(ROBOT, POLICY), deep=True)
+    assert found.problems == ()
+    assert (found.episodes, found.failures) == (2, 1)
+
+
+def test_a_missed_grasp_is_aimed_wrong_until_the_hand_opens_again() -> None:
+    player = Straying(Splicer.for_robot(ROBOT), ROBOT.gripper_mask, Unrest(0.0, miss_rad=0.1, miss_arm=1), 0)
+    ready, grips = ROBOT.ready_position(), np.flatnonzero(ROBOT.gripper_mask)
+    player.start(ready, 0)
+    seen = []
+    for tick in range(300):
+        now_ns = tick * 10_000_000
+        if tick in (150, 180):
+            goal = np.array(ready)
+            goal[grips] = 0.0 if tick == 150 else 1.0
+            player.offer(Chunk.at_rate(now_ns, ROBOT.joint_names, np.tile(goal, (16, 1)), 10.0), now_ns)
+        off = player.sample(now_ns).position - player.splicer.sample(now_ns).position
+        seen.append((off[int(grips[0]) + 1], player.missing))
+        assert not np.delete(off, int(grips[0]) + 1).any(), "only the arm that misses"
+    offsets, missing = np.array([s[0] for s in seen]), np.array([s[1] for s in seen])
+    assert offsets[:50].max() == 0
+    assert offsets[149] == pytest.approx(0.1)
+    assert offsets[-1] == 0
+    assert missing[170]
+    assert not missing[:150].any()
+    assert not missing[200:].any()
+
+
+def test_wishes_that_cannot_be_fulfilled_are_refused() -> None:
+    with pytest.raises(ConfigError, match="episodes and workers"):
+        Wanted(TASK.name, POLICY.name, workers=0)
+    with pytest.raises(ConfigError, match="whole number"):
+        layout_for(ROBOT, replace(POLICY, rate_hz=7.5))
+
+
+class TestAsTrainingMaterial:
+    """Needs torch."""
+
+    @pytest.fixture(autouse=True)
+    def _needs_torch(self) -> None:
+        pytest.importorskip("torch", reason="torch is not installed")
+
+    def material(self, root: Path, out: Path, **changes: object):  # type: ignore[no-untyped-def]
+        from wam_ros.training.spec import load_spec
+
+        spec = load_spec(POLICY.name)
+        wanted = replace(spec.demonstrations, datasets=(str(root),))
+        return replace(spec, demonstrations=wanted, **changes).material(out)
+
+    def test_a_batch_holds_what_the_policy_node_would_have_seen(
+        self, dataset: Path, brief: Demonstration, tmp_path: Path
+    ) -> None:
+        import torch
+
+        from wam_ros.models.latent import PixelCodec, to_picture
+        from wam_ros.training.data import Windows, z_scores
+        from wam_ros.training.spec import load_spec
+
+        params = load_spec(POLICY.name).params()
+        made = self.material(dataset, tmp_path)
+        maps = z_scores(made.episodes)
+        windows = Windows(made.episodes, params, maps, lambda _: torch.zeros(8, 128))
+        assert len(windows) == len(brief.rows), "the failed episode is left out"
+        batch = windows.batch([5], PixelCodec(params.latent))
+        node = torch.from_numpy(stitch(POLICY.mosaic, brief.rows[5].colors, resize))[None]
+        assert torch.equal(batch.observed.picture, to_picture(node, 96, 80))
+        state = torch.from_numpy(maps.state.forward(np.float32(brief.rows[5].state).astype(float))).float()
+        assert torch.equal(batch.observed.proprio[0], state)
+        action = maps.action.forward(np.float32(brief.rows[6].action).astype(float))
+        assert batch.actions[0, 1].numpy() == pytest.approx(action, abs=1e-6)
+
+    def test_decoded_pictures_are_kept_and_made_anew_for_another_dataset(self, dataset: Path, tmp_path: Path) -> None:
+        first = self.material(dataset, tmp_path).episodes[0].frames
+        stamp_ns = (tmp_path / "pictures.npy").stat().st_mtime_ns
+        assert np.array_equal(self.material(dataset, tmp_path).episodes[0].frames, first)
+        assert (tmp_path / "pictures.npy").stat().st_mtime_ns == stamp_ns
+        (tmp_path / "pictures.json").write_text('"of another dataset"')
+        self.material(dataset, tmp_path)
+        assert (tmp_path / "pictures.npy").stat().st_mtime_ns > stamp_ns
+
+    def test_no_window_begins_where_the_demonstrator_was_misled(self, brief: Demonstration, tmp_path: Path) -> None:
+        import torch
+
+        from wam_ros.training.data import Windows, z_scores
+        from wam_ros.training.spec import load_spec
+
+        layout = layout_for(ROBOT, POLICY)
+        opened = Dataset(tmp_path / "d", layout, ROBOT, LOSSLESS)
+        sources = [MISLED if k in (4, 5) else EXPERT for k in range(len(brief.rows))]
+        rows = [replace(row, control_source=who) for row, who in zip(brief.rows, sources, strict=True)]
+        write(opened, layout, ROBOT, replace(brief, rows=tuple(rows)))
+        opened.release()
+        episodes = self.material(tmp_path / "d", tmp_path / "out").episodes
+        params = load_spec(POLICY.name).params()
+        windows = Windows(episodes, params, z_scores(episodes), lambda _: torch.zeros(8, 128))
+        assert len(windows) == len(brief.rows) - 2
+
+    @pytest.mark.parametrize(
+        ("changes", "named"),
+        [
+            ({"robot": "other"}, "robot"),
+            ({"rate_hz": 15.0, "horizon": 16}, "rate"),
+            ({"cell": "belly"}, "camera"),
+            ({"joints": True}, "joints of the state"),
+        ],
+    )
+    def test_what_does_not_fit_is_refused_by_name(self, dataset: Path, changes: dict[str, object], named: str) -> None:
+        from wam_ros.files.dataset.read import DatasetReader
+        from wam_ros.training.demonstrations import _check_dataset
+
+        said, robot, policy = DatasetReader(dataset).said, ROBOT, POLICY
+        if "robot" in changes:
+            said = replace(said, robot="other")
+        if "rate_hz" in changes:
+            policy = replace(policy, rate_hz=15.0)
+        if "cell" in changes:
+            cells = (replace(policy.mosaic.cells[0], camera="belly"), *policy.mosaic.cells[1:])
+            policy = replace(policy, mosaic=replace(policy.mosaic, cells=cells))
+        if "joints" in changes:
+            robot = replace(ROBOT, arms=ROBOT.arms[::-1])
+        with pytest.raises(DatasetError, match=named):
+            _check_dataset("demos", said, robot, policy)
+
+    def test_a_model_of_another_horizon_and_no_dataset_at_all_are_refused(self, dataset: Path, tmp_path: Path) -> None:
+        with pytest.raises(DatasetError, match="horizon"):
+            self.material(dataset, tmp_path, horizon=8)
+        with pytest.raises(DatasetError, match="expected the description"):
+            self.material(tmp_path / "nothing", tmp_path)
