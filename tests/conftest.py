@@ -8,6 +8,7 @@ from collections.abc import Iterator
 from typing import Any
 
 import pytest
+from hypothesis import HealthCheck, settings
 
 from wam_ros.environment import DDS_PROFILE
 from wam_ros.files.assets import find
@@ -22,6 +23,10 @@ for variable in DDS_PROFILE:
 # Wrong field types fail at assignment instead of late at publish.
 os.environ.setdefault("ROS_PYTHON_CHECK_FIELDS", "1")
 os.environ.setdefault("OMP_NUM_THREADS", "1")
+
+# The same examples everywhere, and no deadline: a test may find a fault, never a busy machine.
+settings.register_profile("wam", deadline=None, derandomize=True, suppress_health_check=[HealthCheck.too_slow])
+settings.load_profile("wam")
 
 from wam_ros.core.robot import Robot
 from wam_ros.files.assets import load_robot

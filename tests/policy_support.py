@@ -44,7 +44,7 @@ class Probe(Hold):
         if request.observation.stamp_ns == 0:  # the worker rehearses
             return super().infer(request)
         self.requests.append(request)
-        assert self.gate.wait(timeout=10)
+        assert self.gate.wait(timeout=240)
         if self.failure is not None:
             raise self.failure
         return super().infer(request)

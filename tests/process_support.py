@@ -13,7 +13,7 @@ from time import monotonic
 DOMAIN = str(int(os.environ["ROS_DOMAIN_ID"]) + 5)
 
 
-def eventually(condition: Callable[[], bool], timeout_s: float = 60.0) -> None:
+def eventually(condition: Callable[[], bool], timeout_s: float = 240.0) -> None:
     """Wait until the condition holds."""
     deadline_s = monotonic() + timeout_s
     while not condition():

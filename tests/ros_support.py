@@ -13,7 +13,7 @@ from rclpy.node import Node
 from wam_ros.ros.executor import LeanExecutor
 
 #: Only what never comes costs this much; what comes late on a busy machine is no failure.
-PATIENCE_S = 90.0
+PATIENCE_S = 240.0
 
 
 def wait_until(executor: SingleThreadedExecutor, condition: Callable[[], bool], timeout_s: float = PATIENCE_S) -> None:

@@ -32,7 +32,7 @@ def called(*words: object, folder: Path, **environment: str) -> str:
         capture_output=True,
         text=True,
         check=False,
-        timeout=150,
+        timeout=400,
     )
     assert done.returncode == 0, done.stdout + done.stderr
     return done.stdout
@@ -129,7 +129,7 @@ def test_a_node_runs_from_a_workspace_as_ros2_run_starts_it(workspace, tmp_path)
     node = workspace / "install" / "wam_ros" / "lib" / "wam_ros" / "safety"
     command = f". {workspace}/install/setup.bash && exec {node} --ros-args -p robot:=sim_r1_lite -p task:=x"
     with subprocess.Popen(["bash", "-c", command], cwd=tmp_path, stderr=subprocess.PIPE, text=True) as process:
-        _, complained = process.communicate(timeout=60)
+        _, complained = process.communicate(timeout=240)
     assert process.returncode == 2
     assert "safety: parameter: expected" in complained
 

@@ -17,12 +17,11 @@ pytest.importorskip("rclpy", reason="no ROS 2 in this environment")
 pytest.importorskip("mujoco", reason="no MuJoCo in this environment")
 
 from tests.process_support import DOMAIN, processes_of
-from wam_ros.files.assets import find
 from wam_ros.sim.graphics import choose_backend
 
 needs_graphics = pytest.mark.skipif(choose_backend() == "disabled", reason="no OpenGL without a display")
 REPOSITORY = Path(__file__).parents[2]
-LIMIT_S = 150
+LIMIT_S = 400
 
 
 def start(out: Path, *arguments: str, stdin: int = subprocess.DEVNULL, **environment: str) -> subprocess.Popen[str]:
@@ -80,29 +79,11 @@ def test_without_opengl_it_says_what_to_install(tmp_path):
     assert not summary(tmp_path / "out")["complete"]
 
 
-def test_a_camera_that_never_comes_is_named(tmp_path):
-    """A real robot whose drivers do not run: nothing arrives."""
-    robot = yaml.safe_load(find("config/robots/sim_r1_lite.yaml").read_text(encoding="utf-8"))
-    robot["simulated"] = False
-    (tmp_path / "rig.yaml").write_text(yaml.safe_dump(robot))
-    out = tmp_path / "out"
-    person, terminal = os.openpty()
-    os.write(person, b"\n")  # "the scene is set"
-    with start(out, "--robot", str(tmp_path / "rig.yaml"), "--policy", "hold", stdin=terminal) as process:
-        _, complained = process.communicate(timeout=LIMIT_S)
-    os.close(person)
-    os.close(terminal)
-    assert process.returncode == 2
-    assert "camera head never sent an image on /hdas/camera_head/color/image_raw" in complained
-    assert "check that the driver runs" in complained
-    assert not summary(out)["complete"]
-
-
 @needs_graphics
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
 def test_interrupted_it_ends_every_process_and_claims_no_success(tmp_path, number):
     out = tmp_path / "out"
-    with start(out, "--policy", "hold") as process:
+    with start(out, "--policy", "hold", "--pace", "lockstep") as process:
         said_until(process, "attempt 1 of 1")
         nodes = processes_of(out)
         process.send_signal(number)
@@ -120,7 +101,7 @@ def test_interrupted_it_ends_every_process_and_claims_no_success(tmp_path, numbe
 @pytest.mark.parametrize("victim", ["sim_robot", "policy", "motion", "safety"])
 def test_a_killed_node_ends_the_run_and_is_named(tmp_path, victim):
     out = tmp_path / "out"
-    with start(out, "--policy", "hold") as process:
+    with start(out, "--policy", "hold", "--pace", "lockstep") as process:
         said_until(process, "RUNNING")
         (pid,) = [pid for pid, words in processes_of(out).items() if words[words.index("node") + 1] == victim]
         os.kill(pid, signal.SIGKILL)

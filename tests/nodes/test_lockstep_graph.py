@@ -72,7 +72,7 @@ class Diary(Node):
     def call(self, executor, client, request) -> bool:
         wait_until(executor, client.service_is_ready)
         future = client.call_async(request)
-        wait_until(executor, future.done, timeout_s=30)
+        wait_until(executor, future.done)
         return future.result().success
 
 
@@ -97,11 +97,11 @@ def play(context, robot, latency_s: float, seconds: float) -> Diary:
     nodes, diary = graph_of(context, robot, latency_s), Diary(context, robot)
     sim = nodes[0]
     with spinning(context, *nodes, diary) as executor:
-        wait_until(executor, lambda: diary.statuses.get("wam/policy", {}).get("active") == "1", timeout_s=60)
-        wait_until(executor, lambda: diary.call(executor, diary.arm, SetBool.Request(data=True)), timeout_s=60)
+        wait_until(executor, lambda: diary.statuses.get("wam/policy", {}).get("active") == "1")
+        wait_until(executor, lambda: diary.call(executor, diary.arm, SetBool.Request(data=True)))
         wait_until(executor, lambda: all(diary.statuses[f"wam/{n}"]["state"] == "ARMED" for n in ("policy", "motion")))
         assert diary.call(executor, diary.play, SetBool.Request(data=True))
-        wait_until(executor, lambda: sim._twin.elapsed_ns >= seconds * 1e9, timeout_s=90)
+        wait_until(executor, lambda: sim._twin.elapsed_ns >= seconds * 1e9)
         assert diary.call(executor, diary.play, SetBool.Request(data=False))
     return diary
 

@@ -51,13 +51,13 @@ def test_a_signal_ends_a_busy_node_cleanly_after_its_last_word(number):
     process = start()
     assert process.stdout.readline() == "up\n"
     process.send_signal(number)
-    out, err = process.communicate(timeout=20)
+    out, err = process.communicate(timeout=240)
     assert (process.returncode, out, err) == (0, "last word\n", "")
 
 
 @pytest.mark.parametrize(("when", "message"), [("refuse", "robot: expected"), ("fail", "task: expected")])
 def test_a_users_mistake_is_one_sentence_and_no_traceback(when, message):
-    _, err = (process := start(when)).communicate(timeout=20)
+    _, err = (process := start(when)).communicate(timeout=240)
     assert process.returncode == 2
     assert message in err
     assert "Traceback" not in err

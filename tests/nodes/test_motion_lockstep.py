@@ -112,7 +112,7 @@ def play(robot) -> tuple[list[tuple[int, np.ndarray]], dict[str, str]]:
     wait_until(executor, lambda: sim.motion.get("state") == "ARMED")
     sim.playing = True
     sim.pace.play()
-    wait_until(executor, lambda: sim.ticks == LAST_TICK and sim.motion.get("state") == "STOPPED", timeout_s=30.0)
+    wait_until(executor, lambda: sim.ticks == LAST_TICK and sim.motion.get("state") == "STOPPED")
     executor.shutdown()
     for node in (motion, safety, sim):
         node.destroy_node()

@@ -40,7 +40,7 @@ from wam_ros.ros.wait import Patience, Waiter
 
 CLASSES = {"sim_robot": SimRobot, "policy": PolicyNode, "motion": MotionNode, "safety": SafetyNode}
 OPTIONS = RunOptions("towel_fold", "sim_r1_lite", "hold", seed=3, pace="lockstep", declared_latency_s=0.1)
-QUICK = Patience(ready_s=60.0, arm_s=20.0, still_s=5.0)
+QUICK = Patience(ready_s=240.0, arm_s=240.0, still_s=60.0)
 TURN_S = 0.1
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import threading
 from dataclasses import replace
+from itertools import count
 
 import numpy as np
 import pytest
@@ -31,6 +32,7 @@ from wam_ros.ros.qos import COMMAND, SENSOR, STATE
 from wam_ros.ros.status import ERROR
 
 FRAME_NS = round(1e9 / 15)
+POLLS_TO_SAY_AGAIN = 100
 
 
 def policy_node(context, policy: str, **params) -> PolicyNode:
@@ -68,10 +70,17 @@ class Rig:
         self.pass_time(FRAME_NS)
         stamp_ns = self.now_ns
         seen = [c.name for c in self.around.robot.cameras if c.name != without]
-        source = self.node._source
+        source, polls = self.node._source, count(1)
+
+        def seen_all() -> bool:
+            # Best effort on a busy machine may lose one: say it again.
+            if next(polls) % POLLS_TO_SAY_AGAIN == 0:
+                self.around.say_sensors(stamp_ns, without)
+            here = all(source.image_stamp_ns(name) >= stamp_ns for name in seen)
+            return here and source.joints_stamp_ns >= stamp_ns
+
         self.around.say_sensors(stamp_ns, without)
-        self.until(lambda: source.joints_stamp_ns >= stamp_ns)
-        self.until(lambda: all(source.image_stamp_ns(name) >= stamp_ns for name in seen))
+        self.until(seen_all)
         return stamp_ns
 
 
@@ -249,10 +258,9 @@ def test_the_mosaic_is_shown_only_to_those_who_look(rig):
     shown = []
     rig.around.create_subscription(Image, "policy/mosaic", shown.append, SENSOR)
     rig.until(lambda: rig.node._mosaic_out.get_subscription_count() == 1)
-    for _ in range(8):
+    while not shown:
         rig.see()
-    rig.until(lambda: shown and len(rig.probe.requests) == 2)
-    assert (shown[0].height, shown[0].width) == rig.probe.requests[1].mosaic.shape[:2]
+    assert (shown[0].height, shown[0].width) == rig.probe.requests[-1].mosaic.shape[:2]
 
 
 def test_without_autostart_it_waits_for_its_lifecycle_manager(ros_context, robot, tmp_path):
@@ -349,7 +357,7 @@ def test_in_lockstep_a_chunk_lands_exactly_when_its_declared_latency_has_passed(
         around.say_safety("ARMED")
         wait_until(executor, lambda: around.values.get("state") == "ARMED")
         root.begin(sense(start_ns))
-        wait_until(executor, lambda: not root.under_way, timeout_s=60)
+        wait_until(executor, lambda: not root.under_way)
     assert len(landings) >= 1
     assert {landed - captured for captured, landed in landings.items()} == {declared_ms * 1_000_000}
     assert sorted(landings) == sorted(stamp_to_ns(c.header.stamp) for c in around.chunks)

@@ -104,11 +104,11 @@ class Scene:
         client = self.operator.clients_of[name]
         wait_until(self.executor, client.service_is_ready)
         future = client.call_async(client.srv_type.Request(**request))
-        wait_until(self.executor, future.done, timeout_s=30)
+        wait_until(self.executor, future.done)
         return future.result()
 
     def until_status(self, **wanted):
-        wait_until(self.executor, lambda: wanted.items() <= self.operator.status.items(), timeout_s=30)
+        wait_until(self.executor, lambda: wanted.items() <= self.operator.status.items())
 
     def send(self, count, start_ns, *, but=()):
         """Send moments at their time, each when the one before has arrived."""
@@ -333,7 +333,7 @@ def test_a_recorder_that_is_killed_is_recovered_by_the_next(ros_context, twin, d
     try:
         with spinning(ros_context, operator) as executor:
             scene = Scene(None, operator, executor, root)
-            wait_until(executor, lambda: operator.status.get("state") == "IDLE", timeout_s=60)
+            wait_until(executor, lambda: operator.status.get("state") == "IDLE")
             assert scene.call("start").success
             ports = [*operator.cameras.values(), *operator.joints.values(), operator.depths["head"]]
             wait_until(executor, lambda: all(port.get_subscription_count() for port in ports))

@@ -71,7 +71,7 @@ class Watcher(Node):
     def call(self, executor, client, request):
         wait_until(executor, client.service_is_ready)
         future = client.call_async(request)
-        wait_until(executor, future.done, timeout_s=30)
+        wait_until(executor, future.done)
         assert future.result().success
         return future.result()
 
@@ -101,7 +101,7 @@ class Watcher(Node):
 def realtime(ros_context, robot):
     node, watcher = twin(ros_context), Watcher(ros_context, robot)
     with spinning(ros_context, node, watcher) as executor:
-        wait_until(executor, watcher.everything, timeout_s=30)
+        wait_until(executor, watcher.everything)
         yield node, watcher, executor
 
 
@@ -141,14 +141,14 @@ def test_streamed_targets_move_an_arm_and_silence_stops_it(realtime, robot):
         watcher.send(goal, 0)
         return bool(np.abs(watcher.arm_state() - goal).max() < 0.05)
 
-    wait_until(executor, streamed_there, timeout_s=20)
+    wait_until(executor, streamed_there)
     for topic, publisher in watcher.commands.values():
         publisher.publish(
             JointState(position=topic.to_native(robot.ready_position()).tolist(), velocity=[0.1] * len(topic.joints))
         )
     # One single target at 0.1 rad/s counts for 0.2 s: the arms move 0.02 rad, then stay.
     count = len(watcher.heard[robot.arms[0].state.topic])
-    wait_until(executor, lambda: len(watcher.heard[robot.arms[0].state.topic]) > count + 100, timeout_s=20)
+    wait_until(executor, lambda: len(watcher.heard[robot.arms[0].state.topic]) > count + 100)
     assert np.abs(watcher.arm_state() - goal)[~np.array(robot.gripper_mask)].max() < 0.08
 
 
@@ -164,7 +164,7 @@ def test_a_gripper_moves_no_faster_than_it_can(realtime, robot):
         watcher.send(closed, 0)
         return bool(watcher.arm_state()[column] < 0.1)
 
-    wait_until(executor, closing, timeout_s=20)
+    wait_until(executor, closing)
     heard = watcher.heard[topic]
     openings = np.array([robot.arms[0].gripper.from_native(m.position[0]) for m in heard])
     seconds = np.array([stamp_to_ns(m.header.stamp) for m in heard]) / 1e9
@@ -227,10 +227,10 @@ def lockstep_run(context, robot, ticks: int, seed: int = 3):
     node, watcher = twin(context, pace="lockstep", lockstep_after="graph", seed=seed), Watcher(context, robot)
     graph = Graph(watcher)
     with spinning(context, node, watcher) as executor:
-        wait_until(executor, watcher.everything, timeout_s=30)
+        wait_until(executor, watcher.everything)
         watcher.call(executor, watcher.reset, Trigger.Request())
         watcher.call(executor, watcher.play, SetBool.Request(data=True))
-        wait_until(executor, lambda: len(graph.ticks) >= ticks, timeout_s=60)
+        wait_until(executor, lambda: len(graph.ticks) >= ticks)
         watcher.call(executor, watcher.play, SetBool.Request(data=False))
     return watcher, graph
 
@@ -267,7 +267,7 @@ def test_paused_lockstep_time_stands_still_and_its_sensors_are_said_again(ros_co
     node, watcher = twin(ros_context, pace="lockstep", lockstep_after="graph"), Watcher(ros_context, robot)
     color = robot.cameras[0].color
     with spinning(ros_context, node, watcher) as executor:
-        wait_until(executor, lambda: watcher.everything() and len(watcher.heard[color]) >= 3, timeout_s=30)
+        wait_until(executor, lambda: watcher.everything() and len(watcher.heard[color]) >= 3)
         assert len(set(watcher.stamps_ns(color))) == 1
         before = watcher.stamps_ns(color)[0]
         watcher.call(executor, watcher.reset, Trigger.Request())
@@ -279,12 +279,12 @@ def test_what_attempts_show_in_lockstep_lies_too_far_apart_to_be_brought_to_one_
     graph = Graph(watcher, last=14)  # the newest picture is 10 ms old then
     topics = ["sim/truth", *(camera.color for camera in robot.cameras)]
     with spinning(ros_context, node, watcher) as executor:
-        wait_until(executor, watcher.everything, timeout_s=30)
+        wait_until(executor, watcher.everything)
         watcher.call(executor, watcher.play, SetBool.Request(data=True))
-        wait_until(executor, lambda: len(graph.ticks) == 14, timeout_s=30)
+        wait_until(executor, lambda: len(graph.ticks) == 14)
         end_ns = graph.ticks[-1].time_ns
         watcher.call(executor, watcher.reset, Trigger.Request())
-        wait_until(executor, lambda: all(watcher.stamps_ns(topic)[-1] > end_ns for topic in topics), timeout_s=30)
+        wait_until(executor, lambda: all(watcher.stamps_ns(topic)[-1] > end_ns for topic in topics))
     believed_ns = 1e9 * max(camera.max_skew_s for camera in robot.cameras)
     for topic in topics:
         stamps = watcher.stamps_ns(topic)
