@@ -87,6 +87,10 @@ def _add_run(run: argparse.ArgumentParser) -> None:
     run.add_argument("--episodes", type=int, default=1, help="attempts to make (default: 1)")
     run.add_argument("--seed", type=int, default=0, help="of the first attempt (default: 0)")
     run.add_argument("--pace", choices=["realtime", "lockstep"], default="realtime", help="of a simulated robot")
+    run.add_argument(
+        "--randomise", action="store_true", help="colours, light, cameras, friction of each attempt's twin"
+    )
+    run.add_argument("--disturb", action="store_true", help="push the workpiece and let one grip of each attempt slip")
     run.add_argument("--latency-ms", type=float, help="declared inference latency (default: 190 in lockstep)")
     shown = run.add_mutually_exclusive_group()
     shown.add_argument("--headless", action="store_true", help="open no page (the default)")
@@ -108,6 +112,8 @@ def _run(options: argparse.Namespace) -> int:
         seed=options.seed,
         pace=options.pace,
         declared_latency_s=None if options.latency_ms is None else options.latency_ms / 1000,
+        randomise=options.randomise,
+        disturb=options.disturb,
         view=options.view,
     )
     plan = prepare(wished, options.set, options.episodes, folder)

@@ -57,6 +57,8 @@ class RunOptions:
         pace: simulated time follows the wall clock, or goes round as a token (docs/adr/0001).
         declared_latency_s: from capture to the landing of a chunk, whatever the machine's speed. None: that of
             the reference model in lockstep; in realtime a chunk lands when it is there.
+        randomise: draw colours, light, cameras and friction of the twin for each attempt.
+        disturb: push the workpiece on the way and let one grip be lost.
         view: start the browser view at the side.
         params: further node parameters, as ``(node, parameter, value)``.
     """
@@ -67,6 +69,8 @@ class RunOptions:
     seed: int = 0
     pace: Pace = "realtime"
     declared_latency_s: float | None = None
+    randomise: bool = False
+    disturb: bool = False
     view: bool = False
     params: tuple[tuple[str, str, Value], ...] = ()
 
@@ -84,6 +88,12 @@ class RunOptions:
         if self.declared_latency_s is not None:
             return self.declared_latency_s
         return REFERENCE_LATENCY_S if self.pace == "lockstep" else 0.0
+
+    @property
+    def twin(self) -> str:
+        """How the twin differs from the nominal one, in words."""
+        words = [word for word, said in (("randomised", self.randomise), ("disturbed", self.disturb)) if said]
+        return " and ".join(words) or "nominal"
 
 
 @dataclass(frozen=True)
@@ -126,7 +136,13 @@ def build_graph(robot: Robot, task: Task, policy: Policy, options: RunOptions) -
     about_robot: dict[str, Value] = {"robot": options.robot, "use_sim_time": robot.simulated}
     about_task = {**about_robot, "task": options.task}
     line: dict[str, dict[str, Value]] = {
-        "sim_robot": {**about_task, "seed": options.seed, "pace": options.pace},
+        "sim_robot": {
+            **about_task,
+            "seed": options.seed,
+            "pace": options.pace,
+            "randomise": options.randomise,
+            "disturb": options.disturb,
+        },
         "policy": {**about_task, "policy": options.policy, "declared_latency_s": options.latency_s},
         "motion": {**about_task},
         "safety": {**about_robot},
@@ -145,6 +161,8 @@ def _check_fits(robot: Robot, task: Task, policy: Policy, options: RunOptions) -
     check_policy_fits(policy, robot)
     if robot.simulated and not task.scene:
         raise ConfigError(f"task {task.name} has no scene for the simulated robot {robot.name}; choose a real robot")
+    if options.twin != "nominal" and not robot.simulated:
+        raise ConfigError(f"only a twin can be {options.twin} and robot {robot.name} is real; leave the option out")
     if options.pace == "lockstep" and not robot.simulated:
         raise ConfigError(f"pace lockstep needs a simulated robot and {robot.name} is real; choose pace realtime")
 

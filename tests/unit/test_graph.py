@@ -73,6 +73,15 @@ def test_a_parameter_reaches_its_node_alone():
     assert {n: s for n, s in with_it.items() if n != "motion"} == {n: s for n, s in without.items() if n != "motion"}
 
 
+def test_only_a_twin_can_be_randomised_or_disturbed(robot):
+    assert graph(randomise=True)["sim_robot"].params["randomise"] is True
+    assert RunOptions("towel_fold", randomise=True, disturb=True).twin == "randomised and disturbed"
+    with pytest.raises(ConfigError, match="only a twin can be disturbed"):
+        build_graph(
+            real(robot), load_task("towel_fold"), load_policy("hold"), RunOptions("towel_fold", robot="x", disturb=True)
+        )
+
+
 def test_a_spec_cannot_be_changed():
     with pytest.raises(FrozenInstanceError):
         graph()["policy"].name = "other"

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
+from dataclasses import replace
 from pathlib import Path
 from time import monotonic
 from typing import Any
@@ -69,6 +70,7 @@ def run_attempts(
         patience: how long to wait for what.
     """
     setup = make_setup(robot, task, policy, options.pace, options.latency_s, options.seed, episodes)
+    setup = replace(setup, twin=options.twin)
     run, begun_s = Run(setup), monotonic()
     listener.begins(setup)
     try:

@@ -27,8 +27,10 @@ from wam_ros.ros.pace import Lockstep, Pace, Realtime
 from wam_ros.ros.params import declare, parameter
 from wam_ros.ros.qos import EVENT, SENSOR
 from wam_ros.ros.status import OK, StatusReporter, Value, make_status
+from wam_ros.sim.disturbance import QUIET, Disturbance
 from wam_ros.sim.judgement import Judgement
-from wam_ros.sim.twin import Twin
+from wam_ros.sim.randomisation import NOMINAL, VARIED
+from wam_ros.sim.twin import Twin, Variety
 
 PACES = ("realtime", "lockstep")
 
@@ -41,6 +43,8 @@ class SimRobotParams:
     task: str = parameter(description="name or YAML path of the task, whose scene is simulated")
     seed: int = parameter(0, description="seed of the first attempt; later ones count on", lower=0, upper=2**31 - 1)
     pace: str = parameter("realtime", description="realtime, or lockstep: time waits for the graph")
+    randomise: bool = parameter(False, description="draw colours, light, cameras and friction of each attempt")
+    disturb: bool = parameter(False, description="push the workpiece and let one grip slip in each attempt")
     lockstep_after: str = parameter("", description="last node of the ring, in the pace lockstep")
 
     def __post_init__(self) -> None:
@@ -61,7 +65,7 @@ class SimRobot(Node):
         self._robot, task = load_robot(self._params.robot), load_task(self._params.task)
         if not self._robot.simulated:
             raise ConfigError(f"robot {self._robot.name} is not simulated; start its own driver instead of sim_robot")
-        self._twin = Twin(self._robot, task, self._params.seed)
+        self._twin = Twin(self._robot, task, self._params.seed, self._variety())
         self._attempt, self._played, self._playing = 0, False, False
         self._pictured_ns = 0
         try:
@@ -88,6 +92,10 @@ class SimRobot(Node):
         self._commands = CommandDriver(self, self._robot, self._on_command)
         self.create_service(Trigger, "sim/reset", self._on_reset)
         self.create_service(SetBool, "sim/play", self._on_play)
+
+    def _variety(self) -> Variety:
+        how = self._params
+        return Variety(VARIED if how.randomise else NOMINAL, Disturbance() if how.disturb else QUIET)
 
     def _make_pace(self) -> Pace:
         step_ns = self._twin.world.step_ns

@@ -44,6 +44,7 @@ class Setup:
     Attributes:
         declared_latency_s: a chunk lands so long after its capture; in realtime perhaps later.
         episodes: attempts asked for.
+        twin: nominal, or how it differs from that.
     """
 
     task: str
@@ -56,6 +57,7 @@ class Setup:
     seed: int
     episodes: int
     declared_latency_s: float = 0.0
+    twin: str = "nominal"
 
 
 def make_setup(
@@ -239,6 +241,7 @@ def _settings(setup: Setup) -> dict[str, object]:
         "policy": setup.policy,
         "instruction": setup.instruction,
         "pace": setup.pace,
+        "twin": setup.twin,
         "declared_latency_s": setup.declared_latency_s,
         "timeout_s": setup.timeout_s,
         "seed": setup.seed,

@@ -11,7 +11,9 @@ import numpy as np
 from wam_ros.core.robot import Robot
 from wam_ros.core.task import Task
 from wam_ros.core.types import NS_PER_S, ByteImage, DepthImage, FloatArray, seconds
+from wam_ros.sim.disturbance import QUIET, Disturbance
 from wam_ros.sim.judgement import Judgement
+from wam_ros.sim.randomisation import NOMINAL, Randomisation
 from wam_ros.sim.scene import SCENE_CAMERA
 from wam_ros.sim.tracker import Tracker
 from wam_ros.sim.world import World
@@ -55,12 +57,24 @@ class Sensed:
     scene: ByteImage | None = None
 
 
+@dataclass(frozen=True)
+class Variety:
+    """How attempts differ from each other, besides the workpiece's pose."""
+
+    randomisation: Randomisation = NOMINAL
+    disturbance: Disturbance = QUIET
+
+
+SAME = Variety()
+
+
 class Twin:
     """A world, the tracker that moves its joints, and the rhythm of its sensors.
 
     Args:
         robot, task: what is simulated.
         seed: of the first attempt.
+        variety: between attempts.
 
     Attributes:
         world: the simulation; lives in the thread that made it.
@@ -71,8 +85,9 @@ class Twin:
         MissingDependencyError: no way to render here.
     """
 
-    def __init__(self, robot: Robot, task: Task, seed: int) -> None:
-        self.world = World(robot, task, seed=seed, render=True)
+    def __init__(self, robot: Robot, task: Task, seed: int, variety: Variety = SAME) -> None:
+        how = variety
+        self.world = World(robot, task, seed=seed, randomisation=how.randomisation, disturbance=how.disturbance)
         self.watched = False
         self._robot = robot
         self._position = self.world.joints()
