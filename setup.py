@@ -26,7 +26,7 @@ setup(
     data_files=[
         ("share/ament_index/resource_index/packages", [f"resource/{PACKAGE}"]),
         (f"share/{PACKAGE}", ["package.xml"]),
-        *[entry for folder in ("config", "launch", "urdf", "rviz") for entry in share(folder)],
+        *[entry for folder in ("checkpoints", "config", "launch", "urdf", "rviz") for entry in share(folder)],
     ],
     python_requires=">=3.10",
     # What the rooms without a twin, a model or a page need; requirements/ holds the tried versions.

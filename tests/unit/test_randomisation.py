@@ -90,13 +90,11 @@ def test_a_nudge_moves_the_towel_once_as_far_as_declared_and_it_is_judged_from_t
     world.randomisation, world.disturbance = NOMINAL, Disturbance(nudge_s=(0.05, 0.1), slips=0)
     world.reset(7)
     before = world.truth()
-    assert not world.nudged
     for _ in range(40):
         world.step()
     world.disturbance = QUIET
     after = world.truth()
     corners = (after - before)[3:15].reshape(4, 3)
-    assert world.nudged
     assert 0.001 < np.linalg.norm(corners.mean(axis=0)[:2]) <= 0.0201
     assert after[:2] - before[:2] == pytest.approx(corners.mean(axis=0)[:2], abs=1e-3)
     assert world.judge().measures["shift_m"] < 0.08

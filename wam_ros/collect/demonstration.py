@@ -85,13 +85,9 @@ class Demonstrator:
         self._backend.reset()
         player = Straying(Splicer.for_robot(self._robot), self._robot.gripper_mask, unrest, seed)
         rows: list[Row] = []
-        success, nudged = False, True
+        success = False
 
         def act(seen: Observation) -> Chunk | None:
-            nonlocal nudged
-            if self.world.nudged and not nudged:
-                self._backend.reset()  # where the workpiece was does not count any more
-            nudged = self.world.nudged
             chunk = self._backend.infer(Request(seen, _NOTHING, self._task.instruction))
             rows.append(self._row(seen, chunk.positions[0], MISLED if player.missing else EXPERT))
             return chunk if (len(rows) - 1) % _OFFER_EVERY == 0 or self._urgent(chunk, player) else None

@@ -42,14 +42,11 @@ class Disturber:
         how: what may happen.
         seed: of the attempt.
         arms: names of those whose hands may slip.
-
-    Attributes:
-        nudged: the workpiece has been pushed.
     """
 
     def __init__(self, how: Disturbance, seed: int, arms: tuple[str, ...]) -> None:
         rng = np.random.default_rng((seed, _STREAM))
-        self.nudged = how.nudge_m == how.nudge_rad == 0
+        self._nudged = how.nudge_m == how.nudge_rad == 0
         self._nudge_ns = rng.uniform(*how.nudge_s) * NS_PER_S
         angle, share = rng.uniform(-np.pi, np.pi), np.sqrt(rng.uniform())
         shift = how.nudge_m * share * np.array([np.cos(angle), np.sin(angle)])
@@ -65,9 +62,9 @@ class Disturber:
             grasps: of the world.
             push: moves the workpiece by (3,) x [m], y [m], yaw [rad].
         """
-        if not self.nudged and now_ns >= self._nudge_ns and not any(grasps.held.values()):
+        if not self._nudged and now_ns >= self._nudge_ns and not any(grasps.held.values()):
             push(self._push)
-            self.nudged = True
+            self._nudged = True
         if not self._slips:
             return
         arm, after_ns = self._slips[0]

@@ -68,11 +68,6 @@ class World:
         self.reset(seed)
 
     @property
-    def nudged(self) -> bool:
-        """True once the workpiece has been pushed in this attempt, or never will be."""
-        return self._disturber.nudged
-
-    @property
     def time_ns(self) -> int:
         """Simulated time since the attempt's start."""
         return self._steps * self.step_ns
