@@ -56,6 +56,7 @@ def calibrate(problem: Problem, demands: Demands | None = None, *, noise_known: 
     agreements = require_consistency(tracks)
     rejected = {int(i) for track, found in agreements for i in track.indices[~found.agrees]}
     solution = _settled(problem, start_values(problem, agreements), rejected, noise_known)
+    _require_every_camera(problem, solution)
     share = len(rejected) / len(problem.sightings)
     moved = moved_boards(problem, solution, rejected)
     if share > demands.rejected:
@@ -70,6 +71,14 @@ def calibrate(problem: Problem, demands: Demands | None = None, *, noise_known: 
     require_size(replace(kept, noise=solution.noise), solution)
     require_precision(solution, demands)
     return Calibration(solution, tuple(sorted(rejected)), tuple(moved))
+
+
+def _require_every_camera(problem: Problem, solution: Solution) -> None:
+    for camera in sorted({sighting.camera for sighting in problem.sightings}):
+        if ("camera", camera) not in solution.transforms:
+            raise CalibrationError(
+                f"hand-eye: no picture of camera {camera} fits the others; check its intrinsics, and that it stands still"
+            )
 
 
 def _leading(tracks: Iterable[Track]) -> list[Track]:
@@ -101,5 +110,6 @@ def _settled(problem: Problem, values: Values, rejected: set[int], noise_known: 
 
 
 def _near(a: Noise, b: Noise) -> bool:
-    pairs = ((a.pixel_px, b.pixel_px), (a.robot_m, b.robot_m), (a.robot_rad, b.robot_rad))
+    pairs = [(a.robot_m, b.robot_m), (a.robot_rad, b.robot_rad)]
+    pairs += [(a.pixel_of(camera), b.pixel_of(camera)) for camera in {**a.cameras, **b.cameras, "": 0}]
     return all(abs(x - y) <= SETTLED * y for x, y in pairs)

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 import numpy as np
 from scipy.special import chdtri
 
-from wam_ros.core.handeye.problem import Noise, Problem, Sighting
+from wam_ros.core.handeye.problem import Noise, Problem, Sighting, Values
 from wam_ros.core.handeye.solve import Solution, residual, small_twist
 from wam_ros.core.handeye.start import angles, most_agreed, solved_for
 from wam_ros.core.types import FloatArray
@@ -51,8 +51,7 @@ class Moved:
 def outliers(problem: Problem, solution: Solution) -> set[int]:
     """Return the indices of sightings that do not belong to the others."""
     values = {**solution.transforms, **solution.shakes}
-    corners = np.array([(residual(problem, s, values) ** 2).mean() for s in problem.sightings])
-    wrong = set(np.flatnonzero(corners > BLURRED * np.median(corners)).tolist())
+    wrong = _blurred(problem, values)
     if not solution.shakes:
         return wrong
     spread = solution.noise.shake_spread()
@@ -64,18 +63,32 @@ def outliers(problem: Problem, solution: Solution) -> set[int]:
     return wrong
 
 
+def _blurred(problem: Problem, values: Values) -> set[int]:
+    """Sightings whose corners lie far worse than is usual for their camera."""
+    wrong: set[int] = set()
+    corners = np.array([(residual(problem, s, values) ** 2).mean() for s in problem.sightings])
+    for camera in problem.cameras:
+        own = [i for i, s in enumerate(problem.sightings) if s.camera == camera]
+        wrong |= {i for i in own if corners[i] > BLURRED * np.median(corners[own])}
+    return wrong
+
+
 def estimated_noise(problem: Problem, solution: Solution) -> Noise:
     """Return the noise that the residuals show (variance components, one step of the iteration)."""
     values = {**solution.transforms, **solution.shakes}
-    corners = sum(float((residual(problem, s, values) ** 2).sum()) for s in problem.sightings)
     of_corners, of_moves, of_turns = solution.redundancy
-    pixel_px = max(float(np.sqrt(corners / max(of_corners, 1.0))), LEAST_PIXEL_PX)
+    used = of_corners / sum(s.pixels.size for s in problem.sightings)  # unknowns are shared out by corners
+    cameras = {}
+    for camera in {s.camera for s in problem.sightings}:
+        errors = np.concatenate([residual(problem, s, values) for s in problem.sightings if s.camera == camera])
+        cameras[camera] = max(float(np.sqrt((errors**2).mean() / used)), LEAST_PIXEL_PX)
+    pixel_px = max(cameras.values())
     if not solution.shakes:
-        return Noise(pixel_px, 0.0, 0.0)
+        return Noise(pixel_px, 0.0, 0.0, cameras)
     squared = np.sum([small_twist(T) ** 2 for T in solution.shakes.values()], axis=0)
     robot_m = np.sqrt(squared[:3].sum() / max(of_moves, 1.0))
     robot_rad = np.sqrt(squared[3:].sum() / max(of_turns, 1.0))
-    return Noise(pixel_px, max(float(robot_m), LEAST_ROBOT_M), max(float(robot_rad), LEAST_ROBOT_RAD))
+    return Noise(pixel_px, max(float(robot_m), LEAST_ROBOT_M), max(float(robot_rad), LEAST_ROBOT_RAD), cameras)
 
 
 def moved_boards(problem: Problem, solution: Solution, rejected: set[int]) -> list[Moved]:
@@ -83,7 +96,8 @@ def moved_boards(problem: Problem, solution: Solution, rejected: set[int]) -> li
     found = []
     for board in problem.boards:
         key = ("board", board)
-        suspects = [problem.sightings[i] for i in sorted(rejected) if problem.sightings[i].board == board]
+        suspects = [s for s in (problem.sightings[i] for i in sorted(rejected)) if s.board == board]
+        suspects = [s for s in suspects if ("camera", s.camera) in solution.transforms]
         if len(suspects) < 3 or key not in solution.transforms:
             continue
         elsewhere, agrees = most_agreed(_places(problem, solution, suspects))

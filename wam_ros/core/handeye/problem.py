@@ -93,14 +93,20 @@ class Sighting:
 
 @dataclass(frozen=True)
 class Noise:
-    """Standard deviations: corners [px], and the robot's pose at the tool [m], [rad]; both 0 for a perfect robot."""
+    """Standard deviations.
+
+    Attributes:
+        pixel_px: of corners; ``cameras`` of those of cameras that differ [px].
+        robot_m, robot_rad: of the robot's pose at the tool; both 0 for a perfect robot.
+    """
 
     pixel_px: float = 0.3
     robot_m: float = 0.0005
     robot_rad: float = 0.0008
+    cameras: Mapping[str, float] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
-        if self.pixel_px <= 0 or self.robot_m < 0 or self.robot_rad < 0:
+        if min([self.pixel_px, *self.cameras.values()]) <= 0 or self.robot_m < 0 or self.robot_rad < 0:
             raise ConfigError(mismatch("noise", "positive pixels, robot >= 0", self, "give standard deviations"))
         if (self.robot_m > 0) != (self.robot_rad > 0):
             raise ConfigError(
@@ -111,6 +117,10 @@ class Noise:
     def perfect_robot(self) -> bool:
         """Whether the arms are where their encoders say."""
         return self.robot_m == 0
+
+    def pixel_of(self, camera: str) -> float:
+        """Return the standard deviation of a camera's corners [px]."""
+        return self.cameras.get(camera, self.pixel_px)
 
     def shake_spread(self) -> FloatArray:
         """(6,) standard deviation of a shake's twist."""

@@ -29,7 +29,9 @@ def size_factor(problem: Problem, solution: Solution) -> tuple[float, float]:
         T = np.eye(4)
         for factor in problem.chain(sighting):
             T = T @ factor.value(values)
-        D = problem.lenses[sighting.camera].derivative(apply(T, sighting.points)) / problem.noise.pixel_px
+        D = problem.lenses[sighting.camera].derivative(apply(T, sighting.points)) / problem.noise.pixel_of(
+            sighting.camera
+        )
         by_size = np.einsum("mij,mj->mi", D, sighting.points @ T[:3, :3].T).reshape(-1)
         weighted = corner_weight(error)[0] * by_size
         own += float(weighted @ by_size)

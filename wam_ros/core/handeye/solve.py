@@ -195,9 +195,11 @@ class System:
         full = _inverse(H)
         lasting = sorted(key for key in values if key[0] != "shake")
         shakes = {key: T for key, T in values.items() if key[0] == "shake"}
-        errors = np.concatenate([residual(self.problem, s, values).reshape(-1) for s in self.problem.sightings])
+        errors = [residual(self.problem, s, values) for s in self.problem.sightings]
         noise = self.problem.noise
-        chi_square = float((errors**2).sum()) / noise.pixel_px**2
+        pixels = zip(errors, self.problem.sightings, strict=True)
+        chi_square = sum(float((e**2).sum()) / noise.pixel_of(s.camera) ** 2 for e, s in pixels)
+        count = sum(e.size for e in errors)
         if shakes:
             chi_square += sum(float(((small_twist(T) / noise.shake_spread()) ** 2).sum()) for T in shakes.values())
         picked = np.concatenate([np.arange(6 * len(values))[self.columns[key]] for key in lasting])
@@ -206,11 +208,11 @@ class System:
             shakes=shakes,
             covariance=full[np.ix_(picked, picked)],
             columns={key: slice(6 * i, 6 * i + 6) for i, key in enumerate(lasting)},
-            rms_px=float(np.sqrt((errors**2).mean())),
+            rms_px=float(np.sqrt(sum((e**2).sum() for e in errors) / count)),
             chi_square=chi_square,
-            freedom=errors.size - 6 * len(lasting),
+            freedom=count - 6 * len(lasting),
             noise=noise,
-            redundancy=self._redundancy(full, errors.size, list(shakes)),
+            redundancy=self._redundancy(full, count, list(shakes)),
         )
 
     def _redundancy(self, covariance: FloatArray, corners: int, shakes: list[Key]) -> tuple[float, float, float]:
@@ -234,8 +236,9 @@ def linearised(
         right.append(apply(T, right[-1]))
     right.reverse()
     lens = problem.lenses[sighting.camera]
-    D = lens.derivative(right[0]) / problem.noise.pixel_px
-    error = (lens.project(right[0]) - sighting.pixels) / problem.noise.pixel_px
+    pixel_px = problem.noise.pixel_of(sighting.camera)
+    D = lens.derivative(right[0]) / pixel_px
+    error = (lens.project(right[0]) - sighting.pixels) / pixel_px
     jacobians: dict[Key, FloatArray] = {}
     left = np.eye(3)
     for i, (factor, T) in enumerate(zip(chain, transforms, strict=True)):
