@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import argparse
+import resource
 from pathlib import Path
 from time import monotonic
 
@@ -55,19 +56,24 @@ def collect(options: argparse.Namespace) -> list[str]:
     variety = Variety(options.randomise, options.recoveries, options.nudges, options.noise_rad)
     names = {name: getattr(options, name) for name in ("task", "policy", "robot", "expert")}
     counts = {name: getattr(options, name) for name in ("episodes", "seed", "workers", "keep_failures")}
-    begun_s, made = monotonic(), []
+    begun_s, begun_core_s, made = monotonic(), _core_s(), []
     with Progress(transient=True) as bar:
         task = bar.add_task("recording", total=options.episodes)
         for one in record(Wanted(**names, **counts, variety=variety), options.out):
             made.append(one)
             good = sum(m.success for m in made)
             bar.update(task, advance=1, description=f"{good} of {len(made)} succeeded")
-    spent_s = monotonic() - begun_s
     failed = [m for m in made if not m.success]
-    rate = 3600 * len(made) / spent_s
-    lines = [f"{options.out}: {sum(m.kept for m in made)} episodes written, {rate:.0f} made an hour"]
+    rate, of_core = (3600 * len(made) / spent_s for spent_s in (monotonic() - begun_s, _core_s() - begun_core_s))
+    written = sum(m.kept for m in made)
+    lines = [f"{options.out}: {written} episodes written, {rate:.0f} made an hour, {of_core:.0f} an hour of one core"]
     fate = "marked as failures" if options.keep_failures else "left out"
     return lines + ([f"{len(failed)} of {len(made)} failed and were {fate}: {_seeds(failed)}"] if failed else [])
+
+
+def _core_s() -> float:
+    """Return the processor time of this process and of those that have ended."""
+    return sum(sum(resource.getrusage(who)[:2]) for who in (resource.RUSAGE_SELF, resource.RUSAGE_CHILDREN))
 
 
 def _seeds(failed: list) -> str:  # type: ignore[type-arg]
