@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+from argparse import Namespace
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from datetime import datetime
@@ -10,23 +11,30 @@ from pathlib import Path
 from typing import Protocol
 
 import numpy as np
+from scipy.spatial.transform import Rotation
 
 from wam_ros.core.board import Board, Optics
-from wam_ros.core.errors import CalibrationError
+from wam_ros.core.errors import CalibrationError, ConfigError, mismatch
 from wam_ros.core.handeye.excitation import Demands
 from wam_ros.core.handeye.problem import Mount, Noise, Problem, Sighting
 from wam_ros.core.handeye.proposal import propose
 from wam_ros.core.handeye.session import Result, Session
 from wam_ros.core.robot import Robot
+from wam_ros.core.transforms import invert, log
 from wam_ros.core.types import ByteImage, FloatArray
-from wam_ros.files.calibration import CalibrationFile, make_file, save
+from wam_ros.files.assets import load_robot
+from wam_ros.files.calibration import CalibrationFile, Placed, load, make_file, save
+from wam_ros.files.easy_handeye import load_samples
 from wam_ros.kinematics.viewpoints import Viewpoints, spread
-from wam_ros.vision.boards import BoardFinder
+from wam_ros.vision.boards import BoardFinder, picture
+from wam_ros.vision.print import write_board
 
 BOARD = "board"
 FIRST_NOISE = Noise(0.2, 0.001, 0.002)
 """A guess; the noise is estimated from what is captured."""
 CANDIDATES = 40
+SQUARE_PX = 50
+"""Of the simulated board's picture."""
 BEFORE_PROPOSING = 6
 HELD_OUT = 5
 """Every so many poses of a camera one is kept for the verification."""
@@ -162,6 +170,87 @@ class Guide:
 
     def _see(self, camera: str) -> Sighting:
         return self._finder.sighting(self.source.capture(camera), self._optics[camera], camera, BOARD, 0)
+
+
+def command(options: Namespace) -> list[str]:
+    """Do what the command line says and return the lines to print.
+
+    Raises:
+        ConfigError: something is missing on the command line.
+        CalibrationError: no calibration that can be believed; nothing is written.
+    """
+    if options.what in ("samples", "show") and options.file is None:
+        raise ConfigError(f"calibrate {options.what}: expected a file, got none; give its path")
+    if options.what == "board":
+        path = options.out or Path("board.pdf")
+        return [f"{path}: one page {write_board(_board(options), path)}; print without scaling and measure the line"]
+    if options.what == "samples":
+        return solve_samples(options.file, on_tool=not options.beside)
+    if options.what == "show":
+        return describe(load(options.file))
+    return _simulated(options)
+
+
+def _board(options: Namespace) -> Board:
+    columns, _, rows = options.squares.partition("x")
+    if not (columns.isdigit() and rows.isdigit()):
+        raise ConfigError(mismatch("--squares", "columns x rows as in 11x8", options.squares, "correct it"))
+    return Board(int(columns), int(rows), options.square_mm / 1e3, options.marker_mm / 1e3)
+
+
+def _simulated(options: Namespace) -> list[str]:
+    """Calibrate a simulated robot, whose truth is known."""
+    from wam_ros.sim.board_cell import BoardCell, CellOptions
+    from wam_ros.sim.graphics import choose_backend
+
+    robot, board = load_robot(options.robot), _board(options)
+    if not (robot.simulated and options.auto):
+        raise ConfigError(
+            mismatch(
+                "calibrate", "--auto and a simulated robot", f"--robot {options.robot}", "calibrate others from samples"
+            )
+        )
+    choose_backend()
+    cell = BoardCell(robot, board, picture(board, SQUARE_PX), CellOptions(), options.seed)
+    try:
+        guide = Guide(cell, board, options.poses, options.seed)
+        path = options.out or Path(f"calibration-{robot.name}.yaml")
+        lines = calibrate_robot(guide, path)
+        placed = {name: camera.placed for name, camera in load(path).cameras.items()}
+        return [*lines, *(_against_truth(name, p, cell.camera_in(p.parent, name)) for name, p in placed.items())]
+    finally:
+        cell.close()
+
+
+def _against_truth(name: str, placed: Placed, truth: FloatArray) -> str:
+    error = log(invert(truth) @ placed.matrix())
+    return f"{name}: {np.linalg.norm(error[:3]) * 1e3:.2f} mm and {np.degrees(np.linalg.norm(error[3:])):.3f} deg from the truth"
+
+
+def solve_samples(path: Path, *, on_tool: bool) -> list[str]:
+    """Solve a file of samples, every fifth held out, and return what there is to say.
+
+    Raises:
+        CalibrationError: no calibration that can be believed.
+    """
+    problem = load_samples(path, on_tool=on_tool)
+    session = Session(problem)
+    for sighting in problem.sightings:
+        tools = {arm: problem.poses[arm, sighting.pose] for arm in problem.arms}
+        session.add(tools, [sighting], held_out=sighting.pose % HELD_OUT == HELD_OUT - 1)
+    result = session.finish()
+    solution, checked = result.calibration.solution, result.verification
+    key = ("camera", "camera")
+    T, region = solution.transforms[key], solution.region(key)
+    x, y, z, w = Rotation.from_matrix(T[:3, :3]).as_quat()
+    return [
+        *map(str, result.calibration.moved),
+        f"camera in the {'tool' if on_tool else 'base'}: xyz {', '.join(f'{1e3 * v:.1f}' for v in T[:3, 3])} mm, "
+        f"quaternion xyzw {x:.5f}, {y:.5f}, {z:.5f}, {w:.5f}",
+        f"within {region.radii_m[0] * 1e3:.2f} mm and {np.degrees(region.radii_rad[0]):.3f} deg (95 %); "
+        f"{len(result.calibration.rejected)} of {result.sightings} samples left out",
+        f"held out: {checked.sightings} samples, {checked.rms_m * 1e3:.2f} mm off, {checked.expected_m * 1e3:.2f} mm expected",
+    ]
 
 
 def calibrate_robot(guide: Guide, path: Path, demands: Demands | None = None) -> list[str]:

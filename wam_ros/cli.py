@@ -73,6 +73,7 @@ def parser() -> argparse.ArgumentParser:
     train.add_argument("--out", type=Path, required=True, help="folder for checkpoint, metrics and plot")
     train.add_argument("--data", action="append", default=[], metavar="DATASET", help="to learn from; may be repeated")
     train.add_argument("--set", action="append", default=[], metavar="KEY=VALUE", help="as in train.options.steps=2000")
+    _add_calibrate(add("calibrate", _calibrate, "find where cameras and arms are, and how sure that is; print a board"))
     add("doctor", _doctor, "say what is missing on this computer, and the line that cures it")
     node = add("node", _node, "run one node in this process, as ros2 run does")
     node.add_argument("name", help="a module below wam_ros.nodes")
@@ -97,6 +98,27 @@ def _add_run(run: argparse.ArgumentParser) -> None:
     shown.add_argument("--view", action="store_true", help="show the run in the browser")
     run.add_argument("--out", type=Path, help="new folder for the results (default: runs/TASK-TIME)")
     run.add_argument("--set", action="append", default=[], metavar="KEY=VALUE", help="as in task.method=c2")
+
+
+def _add_calibrate(calibrate: argparse.ArgumentParser) -> None:
+    calibrate.add_argument(
+        "what",
+        nargs="?",
+        choices=["robot", "board", "samples", "show"],
+        default="robot",
+        help="robot: capture, solve, verify, save (default); board: write it as PDF; samples: solve a file of "
+        "easy_handeye2; show: say what a calibration file holds",
+    )
+    calibrate.add_argument("file", nargs="?", type=Path, help="of samples and show")
+    calibrate.add_argument("--robot", default="", help="name or YAML path")
+    calibrate.add_argument("--auto", action="store_true", help="drive to the poses that help most")
+    calibrate.add_argument("--poses", type=int, default=15, help="of each camera that an arm carries (default: 15)")
+    calibrate.add_argument("--seed", type=int, default=0, help="of views and simulated errors (default: 0)")
+    calibrate.add_argument("--squares", default="11x8", help="of the ChArUco board (default: 11x8)")
+    calibrate.add_argument("--square-mm", type=float, default=20.0, help="side of a square (default: 20)")
+    calibrate.add_argument("--marker-mm", type=float, default=15.0, help="side of a marker (default: 15)")
+    calibrate.add_argument("--beside", action="store_true", help="samples of a camera beside the robot (eye on base)")
+    calibrate.add_argument("--out", type=Path, help="file to write (default: board.pdf, or calibration-ROBOT.yaml)")
 
 
 def _run(options: argparse.Namespace) -> int:
@@ -197,6 +219,14 @@ def _train(options: argparse.Namespace) -> int:
     rows = train(spec, options.out, command)
     last, first = rows[-1], rows[0]
     print(f"{options.out}: {last['step']:.0f} steps, action loss {first['action']:.4f} -> {last['action']:.4f}")
+    return OK
+
+
+def _calibrate(options: argparse.Namespace) -> int:
+    from wam_ros.calibrate import command
+
+    for line in command(options):
+        print(line)
     return OK
 
 

@@ -22,7 +22,7 @@ LEAST_IN_VIEW = 0.5
 LARGEST_TILT_RAD, LARGEST_ROLL_RAD = 0.75, 0.9
 DISTANCES = (1.0, 1.7)
 """Nearest and farthest, in board widths that fill the picture."""
-TRIES_PER_VIEW = 6
+TRIES_PER_VIEW = 12
 
 
 class Viewpoints:

@@ -49,6 +49,8 @@ def calibrate(problem: Problem, demands: Demands | None = None, *, noise_known: 
             what to do.
     """
     demands = demands or Demands()
+    if not problem.sightings:
+        raise CalibrationError("hand-eye: no picture shows a board; capture some")
     require_metres(problem)
     tracks = tracks_of(problem)
     for track in _leading(tracks):
