@@ -33,7 +33,7 @@ BOARD = "board"
 FIRST_NOISE = Noise(0.2, 0.001, 0.002)
 """A guess; the noise is estimated from what is captured."""
 CANDIDATES = 40
-SQUARE_PX = 50
+PX_PER_M = 4000
 """Of the simulated board's picture."""
 BEFORE_PROPOSING = 6
 HELD_OUT = 5
@@ -211,7 +211,7 @@ def _simulated(options: Namespace) -> list[str]:
             )
         )
     choose_backend()
-    cell = BoardCell(robot, board, picture(board, SQUARE_PX), CellOptions(), options.seed)
+    cell = BoardCell(robot, board, picture(board, round(board.square_m * PX_PER_M)), CellOptions(), options.seed)
     try:
         guide = Guide(cell, board, options.poses, options.seed)
         path = options.out or Path(f"calibration-{robot.name}.yaml")

@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from wam_ros.core.board import Board, Optics
-from wam_ros.core.errors import CalibrationError
+from wam_ros.core.errors import CalibrationError, ConfigError, mismatch
 from wam_ros.core.handeye.problem import Sighting
 from wam_ros.core.transforms import rigid
 from wam_ros.core.types import ByteImage, FloatArray
@@ -149,8 +149,22 @@ def charuco(board: Board) -> cv2.aruco.CharucoBoard:
 
 
 def picture(board: Board, square_px: int) -> ByteImage:
-    """Return the board seen from the front, (rows * square_px, columns * square_px) grey, without margin."""
-    drawn = charuco(board).generateImage((board.columns * square_px, board.rows * square_px))
+    """Return the board seen from the front, (rows * square_px, columns * square_px) grey, without margin.
+
+    Raises:
+        ConfigError: squares and markers are not whole pixels.
+    """
+    try:
+        drawn = charuco(board).generateImage((board.columns * square_px, board.rows * square_px))
+    except cv2.error as error:
+        raise ConfigError(
+            mismatch(
+                "board",
+                f"a marker of whole pixels where a square has {square_px}",
+                f"{board.marker_m} m in {board.square_m} m",
+                "make square and marker whole quarters of a millimetre",
+            )
+        ) from error
     return np.asarray(drawn, dtype=np.uint8)
 
 

@@ -108,7 +108,7 @@ def _settled(problem: Problem, values: Values, rejected: set[int], noise_known: 
         if not wrong and _near(noise, problem.noise):
             break
         problem = replace(problem, noise=noise)
-    return solution
+    return replace(solution, noise_estimated=not noise_known)
 
 
 def _near(a: Noise, b: Noise) -> bool:

@@ -12,7 +12,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 import numpy as np
-from scipy.special import chdtri
+from scipy.special import chdtri, fdtri
 
 from wam_ros.core.errors import CalibrationError
 from wam_ros.core.handeye.problem import Factor, Key, Noise, Problem, Sighting, Values
@@ -55,6 +55,7 @@ class Solution:
         chi_square, freedom: whitened squared error and its degrees of freedom; about equal if the noise is as stated.
         noise: the noise it was weighted with.
         redundancy: of corners, shake translations and shake rotations: how many values are not used up by unknowns.
+        noise_estimated: the noise was found from the same data, which widens the regions.
     """
 
     transforms: Values
@@ -66,6 +67,7 @@ class Solution:
     freedom: int
     noise: Noise
     redundancy: tuple[float, float, float]
+    noise_estimated: bool = False
 
     def covariance_of(self, key: Key) -> FloatArray:
         """(6, 6) of one transform's right twist, translation first."""
@@ -74,7 +76,7 @@ class Solution:
     def region(self, key: Key) -> Region:
         """Return the 95 % region of one transform, in its mount's frame."""
         R = self.transforms[key][:3, :3]
-        scale = float(np.sqrt(chdtri(3, 1 - CONFIDENCE)))
+        scale = float(np.sqrt(self._quantile(3)))
         covariance = self.covariance_of(key)
         (t, axis_t), (r, axis_r) = (
             np.linalg.eigh(R @ block @ R.T) for block in (covariance[:3, :3], covariance[3:, 3:])
@@ -89,7 +91,14 @@ class Solution:
     def covers(self, key: Key, truth: FloatArray) -> bool:
         """Whether a transform lies in the joint 95 % region of all six values."""
         error = log(invert(self.transforms[key]) @ truth)
-        return bool(error @ np.linalg.solve(self.covariance_of(key), error) <= chdtri(6, 1 - CONFIDENCE))
+        return bool(error @ np.linalg.solve(self.covariance_of(key), error) <= self._quantile(6))
+
+    def _quantile(self, values: int) -> float:
+        """Squared whitened error of so many values that is exceeded once in twenty times."""
+        if not self.noise_estimated:
+            return float(chdtri(values, 1 - CONFIDENCE))
+        freedom = sum(self.redundancy[1:]) if self.shakes else self.redundancy[0]
+        return float(values * fdtri(values, max(freedom, 1.0), CONFIDENCE))
 
 
 def refine(problem: Problem, start: Values, iterations: int = 60) -> Solution:
