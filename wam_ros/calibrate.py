@@ -8,12 +8,12 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from datetime import datetime
 from pathlib import Path
-from typing import Protocol
+from typing import Protocol, get_args
 
 import numpy as np
 from scipy.spatial.transform import Rotation
 
-from wam_ros.core.board import Board, Optics
+from wam_ros.core.board import Board, Dictionary, Optics
 from wam_ros.core.errors import CalibrationError, ConfigError, mismatch
 from wam_ros.core.handeye.excitation import Demands
 from wam_ros.core.handeye.problem import Mount, Noise, Problem, Sighting
@@ -195,7 +195,9 @@ def _board(options: Namespace) -> Board:
     columns, _, rows = options.squares.partition("x")
     if not (columns.isdigit() and rows.isdigit()):
         raise ConfigError(mismatch("--squares", "columns x rows as in 11x8", options.squares, "correct it"))
-    return Board(int(columns), int(rows), options.square_mm / 1e3, options.marker_mm / 1e3)
+    if options.dictionary not in get_args(Dictionary):
+        raise ConfigError(mismatch("--dictionary", get_args(Dictionary), options.dictionary, "choose one of them"))
+    return Board(int(columns), int(rows), options.square_mm / 1e3, options.marker_mm / 1e3, options.dictionary)
 
 
 def _simulated(options: Namespace) -> list[str]:
@@ -211,7 +213,8 @@ def _simulated(options: Namespace) -> list[str]:
             )
         )
     choose_backend()
-    cell = BoardCell(robot, board, picture(board, round(board.square_m * PX_PER_M)), CellOptions(), options.seed)
+    cell_options = CellOptions(height=options.picture_height)
+    cell = BoardCell(robot, board, picture(board, round(board.square_m * PX_PER_M)), cell_options, options.seed)
     try:
         guide = Guide(cell, board, options.poses, options.seed)
         path = options.out or Path(f"calibration-{robot.name}.yaml")

@@ -117,6 +117,8 @@ def _add_calibrate(calibrate: argparse.ArgumentParser) -> None:
     calibrate.add_argument("--squares", default="11x8", help="of the ChArUco board (default: 11x8)")
     calibrate.add_argument("--square-mm", type=float, default=20.0, help="side of a square (default: 20)")
     calibrate.add_argument("--marker-mm", type=float, default=15.0, help="side of a marker (default: 15)")
+    calibrate.add_argument("--dictionary", default="6x6_250", help="of the markers (default: 6x6_250)")
+    calibrate.add_argument("--picture-height", type=int, default=960, help="of simulated pictures (default: 960)")
     calibrate.add_argument("--beside", action="store_true", help="samples of a camera beside the robot (eye on base)")
     calibrate.add_argument("--out", type=Path, help="file to write (default: board.pdf, or calibration-ROBOT.yaml)")
 

@@ -1,11 +1,14 @@
 # SPDX-License-Identifier: Apache-2.0
 """Samples of easy_handeye2 are solved, with the camera on the tool and beside the robot, or refused by name."""
 
+import re
+
 import numpy as np
 import pytest
 import yaml
 from scipy.spatial.transform import Rotation
 
+from wam_ros import cli
 from wam_ros.core.errors import CalibrationError, ConfigError
 from wam_ros.core.handeye.calibrate import calibrate
 from wam_ros.core.transforms import exp, invert, log, rigid
@@ -26,7 +29,9 @@ def samples(tmp_path, *, on_tool, count=14):
     X, Z = exp(np.r_[0.05, -0.02, 0.08, 0.3, -0.2, 1.2]), exp(np.r_[0.5, 0.1, 0.0, 0.1, 0.05, -0.4])
     rows = []
     for _ in range(count):
-        tracking = rigid(np.diag([1.0, -1.0, -1.0]), np.array([0.0, 0.0, 0.4])) @ exp(rng.uniform(-0.1, 0.1, 6) * [1, 1, 1, 5, 5, 5])
+        tracking = rigid(np.diag([1.0, -1.0, -1.0]), np.array([0.0, 0.0, 0.4])) @ exp(
+            rng.uniform(-0.1, 0.1, 6) * [1, 1, 1, 5, 5, 5]
+        )
         robot = Z @ invert(X @ tracking)
         robot = robot @ exp(rng.normal(0, 1, 6) * np.repeat([0.0005, 0.001], 3))
         rows.append({"robot": as_pose(robot), "tracking": as_pose(tracking)})
@@ -43,6 +48,16 @@ def test_samples_give_the_camera_with_its_error(tmp_path, on_tool):
     error = log(invert(X) @ solution.transforms["camera", "camera"])
     assert error @ np.linalg.solve(solution.covariance_of(("camera", "camera")), error) < 35
     assert np.linalg.norm(error[:3]) < 0.003
+
+
+def test_the_command_says_where_the_camera_is_and_how_sure_that_is(tmp_path, capsys):
+    path, X = samples(tmp_path, on_tool=True)
+    assert cli.main(["calibrate", "samples", str(path)]) == cli.OK
+    said = capsys.readouterr().out
+    found = np.array([float(v) for v in re.search(r"xyz ([-\d., ]+) mm", said).group(1).split(",")])
+    assert np.linalg.norm(found - 1e3 * X[:3, 3]) < 3
+    assert "(95 %)" in said
+    assert "held out: 2 samples" in said
 
 
 def test_the_wrong_kind_of_samples_is_named(tmp_path):

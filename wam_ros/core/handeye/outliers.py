@@ -20,8 +20,8 @@ from wam_ros.core.types import FloatArray
 RARE = 1e-6
 """Chance of an honest shake to be taken for an outlier."""
 MEDIAN_SHAKE = float(chdtri(6, 0.5))
-BLURRED = 4.0
-"""A sighting whose mean square corner error is this many times the median's is left out."""
+BLURRED, HONEST_PX = 9.0, 0.3
+"""A sighting is left out whose mean square corner error is so many times its camera's median, unless it is honest."""
 LEAST_PIXEL_PX, LEAST_ROBOT_M, LEAST_ROBOT_RAD = 0.02, 5e-6, 5e-6
 MOVED_TOGETHER = 0.75
 
@@ -69,7 +69,7 @@ def _blurred(problem: Problem, values: Values) -> set[int]:
     corners = np.array([(residual(problem, s, values) ** 2).mean() for s in problem.sightings])
     for camera in problem.cameras:
         own = [i for i, s in enumerate(problem.sightings) if s.camera == camera]
-        wrong |= {i for i in own if corners[i] > BLURRED * np.median(corners[own])}
+        wrong |= {i for i in own if corners[i] > max(BLURRED * np.median(corners[own]), HONEST_PX**2)}
     return wrong
 
 

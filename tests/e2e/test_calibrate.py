@@ -1,0 +1,98 @@
+# SPDX-License-Identifier: Apache-2.0
+"""From capture to a saved file before a rendered board: right within its own bound, and nothing saved otherwise."""
+
+import numpy as np
+import pytest
+
+from wam_ros import cli
+from wam_ros.calibrate import Guide, calibrate_robot
+from wam_ros.core.board import Board
+from wam_ros.core.errors import CalibrationError
+from wam_ros.core.transforms import invert, log
+from wam_ros.files.assets import load_robot
+from wam_ros.files.calibration import load
+from wam_ros.sim.board_cell import BoardCell, CellOptions
+from wam_ros.vision.boards import picture
+
+#: Squares so large, and markers so coarse, that small pictures suffice.
+BOARD = Board(columns=9, rows=6, square_m=0.028, marker_m=0.021, dictionary="4x4_250")
+OPTIONS = CellOptions(height=600)
+
+
+BOARD_ARGUMENTS = [
+    "--squares",
+    "9x6",
+    "--square-mm",
+    "28",
+    "--marker-mm",
+    "21",
+    "--dictionary",
+    "4x4_250",
+    "--picture-height",
+    "600",
+]
+
+
+def test_a_robot_calibrates_itself_before_a_board(tmp_path, capsys):
+    path, seed = tmp_path / "cell.yaml", 3
+    command = [
+        "calibrate",
+        "--robot",
+        "sim_r1_lite",
+        "--auto",
+        "--poses",
+        "11",
+        "--seed",
+        str(seed),
+        "--out",
+        str(path),
+    ]
+    assert cli.main([*command, *BOARD_ARGUMENTS]) == cli.OK
+    said = capsys.readouterr().out
+    assert f"saved {path}" in said
+    assert said.count("from the truth") == 3
+    content = load(path, {"head": "simulated-head"})
+    assert content.board == BOARD
+    assert content.residuals.held_out >= 4
+    cell = BoardCell(load_robot("sim_r1_lite"), BOARD, picture(BOARD, 112), OPTIONS, seed)
+    truth = {name: cell.camera_in(camera.placed.parent, name) for name, camera in content.cameras.items()}
+    cell.close()
+    for name, camera in content.cameras.items():
+        error = log(invert(truth[name]) @ camera.placed.matrix())
+        covariance = np.reshape(camera.placed.covariance, (6, 6))
+        # 6 degrees of freedom; arms err by joints here and not by tool poses as the solver has it, hence twice 22.
+        assert error @ np.linalg.solve(covariance, error) < 45, name
+        # The URDF is off by 8 mm and 1.7 degrees on every axis.
+        assert np.linalg.norm(error[:3]) < 0.005, name
+
+
+def test_a_board_that_is_not_there_saves_nothing(tmp_path):
+    options = CellOptions(height=600, board_xyz_m=(-2.0, 0.0, 0.0))
+    cell = BoardCell(load_robot("sim_r1_lite"), BOARD, picture(BOARD, 60), options)
+    try:
+        with pytest.raises(CalibrationError, match="no camera sees the board"):
+            calibrate_robot(Guide(cell, BOARD), tmp_path / "cell.yaml")
+    finally:
+        cell.close()
+    assert not (tmp_path / "cell.yaml").exists()
+
+
+def test_the_command_line_writes_a_board(tmp_path, capsys):
+    assert cli.main(["calibrate", "board", "--out", str(tmp_path / "board.pdf")]) == cli.OK
+    assert "one page A4" in capsys.readouterr().out
+    assert (tmp_path / "board.pdf").read_bytes().startswith(b"%PDF")
+
+
+@pytest.mark.parametrize(
+    ("arguments", "said"),
+    [
+        (["samples"], "expected a file"),
+        (["board", "--squares", "11"], "11x8"),
+        (["--robot", "sim_r1_lite"], "--auto"),
+    ],
+)
+def test_a_mistake_on_the_command_line_is_one_sentence(capsys, arguments, said):
+    assert cli.main(["calibrate", *arguments]) == cli.MISTAKE
+    error = capsys.readouterr().err
+    assert said in error
+    assert error.count("\n") == 1
