@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import gc
 import os
 from collections.abc import Iterator
 from typing import Any
@@ -49,3 +50,5 @@ def ros_context() -> Iterator[Any]:
     rclpy.init(context=context)
     yield context
     rclpy.try_shutdown(context=context)
+    # What a failed test still holds would go on speaking in the domain of the next one.
+    gc.collect()

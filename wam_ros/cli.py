@@ -104,12 +104,13 @@ def _add_calibrate(calibrate: argparse.ArgumentParser) -> None:
     calibrate.add_argument(
         "what",
         nargs="?",
-        choices=["robot", "board", "samples", "show"],
+        choices=["robot", "board", "captures", "samples", "show"],
         default="robot",
-        help="robot: capture, solve, verify, save (default); board: write it as PDF; samples: solve a file of "
+        help="robot: capture, solve, verify, save (default); board: write it as PDF; captures: solve pictures and "
+        "joints that a file lists; samples: solve a file of "
         "easy_handeye2; show: say what a calibration file holds",
     )
-    calibrate.add_argument("file", nargs="?", type=Path, help="of samples and show")
+    calibrate.add_argument("file", nargs="?", type=Path, help="of captures, samples and show")
     calibrate.add_argument("--robot", default="", help="name or YAML path")
     calibrate.add_argument("--auto", action="store_true", help="drive to the poses that help most")
     calibrate.add_argument("--poses", type=int, default=15, help="of each camera that an arm carries (default: 15)")

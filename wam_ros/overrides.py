@@ -2,7 +2,7 @@
 """``--set KEY=VALUE``: run with a robot, task, policy or node that differs in a few values.
 
 ``task.method=c2``, ``policy.options.steps=4`` and ``robot.cameras.0.rate_hz=30`` change a description; the
-changed YAML lies in the run folder, so what ran can be read there. ``motion.committed_s=0.2`` is a parameter
+changed YAML lies in the run folder, so what ran can be read there. ``motion.heartbeat_s=0.2`` is a parameter
 of the node ``motion``. Values are written as in YAML.
 """
 

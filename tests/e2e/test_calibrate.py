@@ -3,14 +3,18 @@
 
 import numpy as np
 import pytest
+import yaml
+from PIL import Image
 
 from wam_ros import cli
-from wam_ros.calibrate import Guide, calibrate_robot
 from wam_ros.core.board import Board
 from wam_ros.core.errors import CalibrationError
 from wam_ros.core.transforms import invert, log
 from wam_ros.files.assets import load_robot
 from wam_ros.files.calibration import load
+from wam_ros.files.load import to_data
+from wam_ros.guide import Guide
+from wam_ros.kinematics.viewpoints import Viewpoints
 from wam_ros.sim.board_cell import BoardCell, CellOptions
 from wam_ros.vision.boards import picture
 
@@ -71,10 +75,48 @@ def test_a_board_that_is_not_there_saves_nothing(tmp_path):
     cell = BoardCell(load_robot("sim_r1_lite"), BOARD, picture(BOARD, 60), options)
     try:
         with pytest.raises(CalibrationError, match="no camera sees the board"):
-            calibrate_robot(Guide(cell, BOARD), tmp_path / "cell.yaml")
+            Guide(cell, BOARD).run()
     finally:
         cell.close()
-    assert not (tmp_path / "cell.yaml").exists()
+
+
+def captured(cell, folder, count):
+    """Pictures of one wrist camera as a user would take them, and the file that lists them."""
+    views, board = Viewpoints(cell.robot), cell.board_in(cell.robot.base_frame)
+    optics = cell.optics("left_wrist")
+    rows = []
+    for position in views.draw("left_wrist", optics, board, BOARD, count, np.random.default_rng(1)):
+        cell.move(position)
+        file = f"left_{len(rows)}.png"
+        Image.fromarray(cell.capture("left_wrist")).save(folder / file)
+        rows.append({"position": position.tolist(), "pictures": {"left_wrist": file}})
+    listed = {"optics": {"left_wrist": to_data(optics)}, "serials": {"left_wrist": "0815"}, "captures": rows}
+    (folder / "captures.yaml").write_text(yaml.safe_dump(listed))
+    return cell.camera_in("left_tool_link", "left_wrist")
+
+
+def test_pictures_that_somebody_took_are_solved(tmp_path, capsys):
+    cell = BoardCell(load_robot("sim_r1_lite"), BOARD, picture(BOARD, 112), OPTIONS, seed=5)
+    try:
+        truth = captured(cell, tmp_path, 22)
+    finally:
+        cell.close()
+    path = tmp_path / "cell.yaml"
+    command = ["calibrate", "captures", str(tmp_path / "captures.yaml"), "--robot", "sim_r1_lite", "--out", str(path)]
+    assert cli.main([*command, *BOARD_ARGUMENTS[:8]]) == cli.OK
+    placed = load(path, {"left_wrist": "0815"}).cameras["left_wrist"].placed
+    error = log(invert(truth) @ placed.matrix())
+    assert error @ np.linalg.solve(np.reshape(placed.covariance, (6, 6)), error) < 45
+    assert np.linalg.norm(error[:3]) < 0.003
+
+
+def test_a_list_of_captures_that_names_no_picture_is_refused(tmp_path, capsys):
+    listed = tmp_path / "captures.yaml"
+    optics = {"width": 4, "height": 4, "fx": 1.0, "fy": 1.0, "cx": 2.0, "cy": 2.0}
+    row = {"position": [0.0] * 14, "pictures": {"left_wrist": "none.png"}}
+    listed.write_text(yaml.safe_dump({"optics": {"left_wrist": optics}, "captures": [row]}))
+    assert cli.main(["calibrate", "captures", str(listed), "--robot", "sim_r1_lite"]) == cli.MISTAKE
+    assert "none.png" in capsys.readouterr().err
 
 
 def test_the_command_line_writes_a_board(tmp_path, capsys):

@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import gc
 import threading
 from dataclasses import replace
 from itertools import count
@@ -14,6 +15,7 @@ import yaml
 rclpy = pytest.importorskip("rclpy", reason="no ROS 2 in this environment")
 from lifecycle_msgs.msg import Transition
 from lifecycle_msgs.srv import ChangeState
+from rclpy.node import Node
 from rclpy.parameter import Parameter
 from rosgraph_msgs.msg import Clock
 from sensor_msgs.msg import Image
@@ -315,6 +317,22 @@ def test_no_thread_is_left_when_the_node_is_gone(ros_context, robot, tmp_path):
     node = policy_node(ros_context, probe_policy(tmp_path))
     node.destroy_node()
     assert set(threading.enumerate()) <= before
+
+
+def test_it_leaves_the_ros_graph_when_it_is_destroyed_not_when_garbage_is_collected(ros_context, tmp_path):
+    onlooker = Node("onlooker", context=ros_context)
+    own = rclpy.Context()
+    rclpy.init(context=own)
+    with spinning(ros_context, onlooker) as executor:
+        gc.disable()
+        try:
+            node = policy_node(own, probe_policy(tmp_path))
+            wait_until(executor, lambda: "policy" in onlooker.get_node_names())
+            node.destroy_node()
+            rclpy.try_shutdown(context=own)
+            wait_until(executor, lambda: "policy" not in onlooker.get_node_names(), timeout_s=20.0)
+        finally:
+            gc.enable()
 
 
 @pytest.mark.parametrize("declared_ms", [0, 90, 190, 800])

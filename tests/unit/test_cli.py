@@ -183,8 +183,8 @@ def test_set_changes_a_description_as_its_file_would():
 
 def test_set_reads_values_as_yaml():
     assert parse("policy.options.mode=a=b") == Assignment("policy", ("options", "mode"), "a=b")
-    found = node_parameters([parse("motion.committed_s=0.2"), parse("task.method=c2"), parse("policy.seed=1")])
-    assert found == (("motion", "committed_s", 0.2),)
+    found = node_parameters([parse("motion.heartbeat_s=0.2"), parse("task.method=c2"), parse("policy.seed=1")])
+    assert found == (("motion", "heartbeat_s", 0.2),)
 
 
 def test_what_was_set_is_what_the_nodes_read(tmp_path):

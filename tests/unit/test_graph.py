@@ -68,8 +68,8 @@ def test_every_node_of_the_graph_is_a_program_of_the_package():
 
 
 def test_a_parameter_reaches_its_node_alone():
-    with_it, without = graph(params=(("motion", "committed_s", 0.2),)), graph()
-    assert with_it["motion"].params == {**without["motion"].params, "committed_s": 0.2}
+    with_it, without = graph(params=(("motion", "heartbeat_s", 0.2),)), graph()
+    assert with_it["motion"].params == {**without["motion"].params, "heartbeat_s": 0.2}
     assert {n: s for n, s in with_it.items() if n != "motion"} == {n: s for n, s in without.items() if n != "motion"}
 
 

@@ -4,7 +4,10 @@
 import dataclasses
 import threading
 
+import numpy as np
+
 from wam_ros.core.errors import ConfigError
+from wam_ros.core.types import Trajectory
 from wam_ros.files.assets import load_policy, load_robot, load_task
 from wam_ros.policies.session import Latency, Session
 
@@ -47,3 +50,23 @@ def test_in_realtime_the_latency_that_was_declared_is_the_least_that_counts():
     fast = dataclasses.replace(load_policy("hold"), rate_hz=30.0)
     assert settled(800_000_000, policy=fast, alone=False).failed
     assert settled(0, policy=fast, alone=False).rhythm.delay_rows <= 1
+
+
+def said_at(stamp_ns):
+    rest = np.zeros((1, 1))
+    return Trajectory(("a",), (stamp_ns,), rest, rest, rest)
+
+
+def test_a_plan_is_known_when_motion_cannot_have_said_a_newer_one():
+    session = settled(190_000_000)
+    assert session.knows_committed(10**10), "nothing has been said since it was armed"
+    session.committed = said_at(10**10)
+    pace_ns, tick_ns = 150_000_000, 10_000_000
+    assert session.knows_committed(10**10 + pace_ns)
+    assert not session.knows_committed(10**10 + pace_ns + tick_ns)
+    session.reset()
+    assert session.knows_committed(10**11)
+
+
+def test_in_lockstep_the_delay_is_the_declared_one_even_if_it_is_none():
+    assert {settled(0)._delay_s(), settled(0, alone=True)._delay_s()} == {0.0}

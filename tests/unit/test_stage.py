@@ -93,6 +93,15 @@ def test_armed_it_holds_where_the_arms_are(rig):
     assert not rig.stage.executing
 
 
+def test_a_chunk_that_comes_before_the_first_tick_is_followed(rig):
+    rig.stage.on_safety(State.ARMED, rig.now_ns)
+    rig.stage.on_joints(READY, rig.now_ns, "left")
+    assert rig.chunk()
+    rig.run(0.05)
+    assert rig.stage.phase is Phase.FOLLOWING
+    assert not rig.stage.fault
+
+
 def test_a_chunk_is_followed_smoothly_and_rests_at_its_end(rig):
     rig.moving()
     assert rig.stage.executing

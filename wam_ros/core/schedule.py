@@ -13,6 +13,9 @@ from dataclasses import dataclass
 from wam_ros.core.errors import ConfigError
 from wam_ros.core.types import NS_PER_S
 
+#: While motion commands, it says what is committed at least this often, and after each chunk [s].
+COMMITTED_PACE_S = 0.15
+
 
 @dataclass(frozen=True)
 class Schedule:

@@ -58,7 +58,7 @@ class MotionStage:
         view: the newest state heard from safety; None until there is one.
         fault: cause code of its own stop, empty when well; kept until safety says STOPPED or DISARMED.
         executing: a chunk has been accepted since the start.
-        renewed: what is committed has changed since :meth:`committed`.
+        renewed: what is committed has changed, or a chunk has been judged, since :meth:`committed`.
         sees_ns: stamp of the newest chunk that was accepted.
     """
 
@@ -109,8 +109,9 @@ class MotionStage:
         """Join a chunk to the committed motion; False when it was refused, and counted."""
         self._turn(now_ns)
         accepted = self._splicer.offer(chunk, now_ns).accepted
+        self.renewed = True
         if accepted:
-            self.executing = self.renewed = True
+            self.executing = True
             self.sees_ns = chunk.stamp_ns
         return accepted
 
@@ -193,6 +194,7 @@ class MotionStage:
         elif self._measured is not None and now_ns - self._felt_ns <= self._feedback_ns:
             self._splicer.start(self._measured, now_ns)
             self._sent.clear()
+            self._last_ns = now_ns
             self.phase, self.executing, self.renewed = Phase.FOLLOWING, False, True
 
     def _watch(self, now_ns: int) -> None:

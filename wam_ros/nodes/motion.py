@@ -18,6 +18,7 @@ from trajectory_msgs.msg import JointTrajectory
 
 from wam_ros.core.errors import ShapeError, UnsafeCommandError
 from wam_ros.core.safety import State
+from wam_ros.core.schedule import COMMITTED_PACE_S
 from wam_ros.core.types import NS_PER_S, Chunk, nanoseconds
 from wam_ros.files.assets import load_robot, load_task
 from wam_ros.kinematics.workspace import Workspace
@@ -44,7 +45,6 @@ class MotionParams(StageBounds):
     robot: str = parameter(description="name or YAML path of the robot")
     task: str = parameter(description="name or YAML path of the task, which says how chunks are joined")
     lockstep_after: str = parameter("", description="whose token to wait for; empty: realtime")
-    committed_s: float = parameter(0.15, description="pace at which what is committed is published", unit="s")
     idle_publishers: tuple[str, ...] = parameter((), description="nodes that own a publisher to the arms but rest")
 
 
@@ -55,7 +55,7 @@ class MotionNode(Node):
         super().__init__("motion", **node_args)
         params = declare(self, MotionParams)
         robot, task = load_robot(params.robot), load_task(params.task)
-        self._idle, self._committed_ns = params.idle_publishers, nanoseconds(params.committed_s)
+        self._idle = params.idle_publishers
         self._time, self._steady_ns = timebase_of(self), reader(steady_clock())
         splicer = Splicer.for_robot(robot, method=task.method, free=Workspace(robot, task.workspace).holds)
         self._stage = MotionStage(splicer, robot, params)
@@ -143,7 +143,7 @@ class MotionNode(Node):
         setpoint = self._stage.tick(now_ns)
         if setpoint is not None:
             self._sink.stream(setpoint.position, self._time.to_stamp(now_ns))
-        if self._stage.renewed or now_ns - self._shared_ns >= self._committed_ns:
+        if self._stage.renewed or now_ns - self._shared_ns >= nanoseconds(COMMITTED_PACE_S):
             self._share(now_ns)
         self._report_news()
         return setpoint is not None

@@ -74,12 +74,10 @@ class PolicyNode(SelfStartingNode):
             self._source.close()
         super().destroy_node()
 
-    # -- lifecycle -------------------------------------------------------------------------
-
     def configure(self) -> None:
         """Read and check the descriptions; the backend loads and warms up in its thread."""
-        given = self._params
-        robot, self._task, policy = load_robot(given.robot), load_task(given.task), load_policy(given.policy)
+        given, self._task = self._params, load_task(self._params.task)
+        robot, policy = load_robot(given.robot), load_policy(given.policy)
         bound_threads(given.threads)
         latency = Latency(nanoseconds(given.declared_latency_s), bool(given.lockstep_after))
         self._session = Session(robot, self._task, policy, latency, on_change=self._wake.trigger)
@@ -113,21 +111,23 @@ class PolicyNode(SelfStartingNode):
         if after := self._params.lockstep_after:
             self._ring = Member(self, self.get_name(), after, ready=self._ready, act=self._on_token)
 
-    # -- what is heard, and done -----------------------------------------------------------
-
     def _on_safety(self, status: DiagnosticStatus) -> None:
         was_live, self._safety = self._safety.live, State(status.message)
         if was_live and not self._safety.live:
             self._session.reset()
+        self._check_ring()
 
     def _on_instruction(self, message: String) -> None:
         self._session.instruction = message.data or self._task.instruction
 
     def _on_committed(self, message: JointTrajectory) -> None:
+        if not self._safety.live:
+            return  # how the arms come to rest is nothing to plan on from
         try:
             self._session.committed = trajectory_from_msg(message)
         except ShapeError as error:
             self.get_logger().warning(f"motion/committed not believed: {error}", throttle_duration_sec=5.0)
+        self._check_ring()
 
     def _on_observation(self, observation: Observation) -> None:
         if observation.complete:
@@ -170,8 +170,8 @@ class PolicyNode(SelfStartingNode):
 
     def _ready(self, token: Token) -> bool:
         """Lockstep: all data of this tick are here, and the chunk that is due at it."""
-        source = self._source
-        if source is None or source.joints_stamp_ns < token.time_ns or source.scene_stamp_ns < token.needed_ns:
+        source, known = self._source, self._session.knows_committed(token.time_ns)
+        if source is None or source.joints_stamp_ns < token.time_ns or source.scene_stamp_ns < token.needed_ns or not known:
             return False
         self._begin()
         return not (self._session.cycle.is_due(token.time_ns) and self._session.worker.at_work)
@@ -189,10 +189,9 @@ class PolicyNode(SelfStartingNode):
     def _read(self) -> tuple[bytes, str, dict[str, Value]]:
         if self._source is None:
             return OK, "UNCONFIGURED", {"state": "UNCONFIGURED"}
-        worker = self._session.worker
-        state = self._safety.value if self._session.ready else worker.phase.value
+        state = self._safety.value if self._session.ready else self._session.worker.phase.value
         values = {"state": state, "active": self.active, **self._session.figures(), **self._source.statistics()}
-        return ERROR if self._session.failed else OK, str(worker.error or state), values
+        return ERROR if self._session.failed else OK, str(self._session.worker.error or state), values
 
 
 def main() -> None:

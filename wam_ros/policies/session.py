@@ -10,15 +10,16 @@ from dataclasses import dataclass
 from wam_ros.core.policy import Policy, check_policy_fits
 from wam_ros.core.robot import Robot
 from wam_ros.core.rows import committed_rows, row_times_ns
-from wam_ros.core.schedule import Schedule, schedule
+from wam_ros.core.schedule import COMMITTED_PACE_S, Schedule, schedule
 from wam_ros.core.task import Task
-from wam_ros.core.types import ByteImage, Chunk, Observation, Trajectory, seconds
+from wam_ros.core.types import ByteImage, Chunk, Observation, Trajectory, nanoseconds, seconds
 from wam_ros.policies.base import Request
 from wam_ros.policies.cycle import Cycle
 from wam_ros.policies.registry import create_backend
 from wam_ros.policies.stitcher import Stitcher
 from wam_ros.policies.worker import Phase, Worker
 
+_COMMITTED_NS = nanoseconds(COMMITTED_PACE_S)
 _THREAD_VARIABLES = ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS")
 
 
@@ -77,7 +78,7 @@ class Session:
         check_policy_fits(policy, robot)
         self.committed: Trajectory | None = None
         self.instruction = task.instruction
-        self.chunks = self.landed_ns = 0
+        self.chunks = self.landed_ns = self._told_ns = 0
         self.rhythm: Schedule | None = None
         self._policy, self._waits = policy, task.method == "wait"
         self._latency = latency
@@ -112,13 +113,22 @@ class Session:
         chunk = self.cycle.land(now_ns)
         if chunk is not None:
             self.chunks += 1
-            self.landed_ns = chunk.stamp_ns
+            self.landed_ns, self._told_ns = chunk.stamp_ns, now_ns
         return chunk
+
+    def knows_committed(self, now_ns: int) -> bool:
+        """False while something newer that motion said before this time must still be on its way.
+
+        Motion says what is committed at every pace, and after each chunk in the tick that it landed in.
+        """
+        if self.committed is None:
+            return True
+        return self.committed.times_ns[0] >= max(self._told_ns, now_ns - _COMMITTED_NS)
 
     def reset(self) -> None:
         """Start a new attempt."""
         self.cycle.reset()
-        self.committed = None
+        self.committed, self._told_ns = None, 0
 
     def figures(self) -> dict[str, bool | int | float | str]:
         """Return counts and latencies for diagnostics."""
@@ -159,5 +169,5 @@ class Session:
         return committed_rows(self.committed, row_times_ns(stamp_ns, self._policy.rate_hz, self._policy.horizon))
 
     def _delay_s(self) -> float:
-        measured_s = self.worker.latency_percentile_ms(95) / 1e3
-        return seconds(self._latency.declared_ns) or measured_s
+        declared_s = seconds(self._latency.declared_ns)
+        return declared_s if self._latency.alone else declared_s or self.worker.latency_percentile_ms(95) / 1e3

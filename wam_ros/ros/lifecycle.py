@@ -25,6 +25,14 @@ class SelfStartingNode(LifecycleNode):
         self.active = self.starting = False
         self._trouble: WamError | None = None
 
+    def destroy_node(self) -> None:
+        """End, and leave the ROS graph at once.
+
+        rclpy's state machine holds the node, and with it its place in the graph, until the garbage is collected.
+        """
+        super().destroy_node()
+        self._state_machine = None
+
     # -- hooks -----------------------------------------------------------------------------
 
     def configure(self) -> None:
