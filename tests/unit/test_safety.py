@@ -10,7 +10,7 @@ from hypothesis import settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
 
-from wam_ros.core.safety import MOTION, SafetyBounds, SafetyMachine, State, watches_for
+from wam_ros.core.safety import MOTION, POLICY, TELEOP, SafetyBounds, SafetyMachine, State, watches_for
 from wam_ros.files.assets import load_robot
 
 BOUNDS = SafetyBounds()
@@ -19,6 +19,12 @@ WATCHES = watches_for(ROBOT, BOUNDS)
 NAMES = tuple(watch.name for watch in WATCHES)
 LIMITS = {watch.name: watch.limit_ns for watch in WATCHES}
 TICK_NS = 10_000_000
+LEADERS = (POLICY, TELEOP)
+
+
+def counting(leader: str) -> list[str]:
+    """Names of what must be alive while this one leads."""
+    return [name for name in NAMES if name not in LEADERS or name == leader]
 
 
 class World:
@@ -53,6 +59,7 @@ def world() -> World:
 @pytest.mark.parametrize("watch", WATCHES, ids=lambda w: w.name)
 def test_each_silence_stops_within_its_bound_and_two_ticks(world, watch):
     machine = world.start()
+    machine.led_by(TELEOP if watch.name == TELEOP else POLICY, world.now_ns)
     world.dead = {watch.name}
     world.run((watch.limit_ns - TICK_NS) / 1e9)
     assert machine.state is State.RUNNING
@@ -72,6 +79,7 @@ def test_arming_needs_every_stream(world):
     for name in NAMES:
         world.dead = {name}
         world.machine = SafetyMachine(WATCHES, BOUNDS)
+        world.machine.led_by(TELEOP if name == TELEOP else POLICY, world.now_ns)
         world.run(0.1)
         answer = world.machine.arm(world.now_ns)
         cause = next(w.cause for w in WATCHES if w.name == name)
@@ -130,6 +138,42 @@ def test_a_chunk_stamped_in_the_future_does_not_excuse_the_policy(world):
     machine.chunk(world.now_ns + 10**15, 2_000_000_000, world.now_ns)
     world.run(2.0 + BOUNDS.overdue_s + 0.1)
     assert machine.cause == "POLICY_SILENT"
+
+
+def test_nothing_is_asked_of_a_policy_that_a_person_has_taken_over_from(world):
+    machine = world.start()
+    machine.led_by(TELEOP, world.now_ns)
+    machine.saw(POLICY, world.now_ns, "POLICY_FAILED")
+    world.dead = {POLICY}
+    world.run(2.0 + BOUNDS.overdue_s + 1.0)
+    assert machine.state is State.RUNNING
+    machine.led_by(POLICY, world.now_ns)
+    world.run(0.02)
+    assert machine.cause == "POLICY_FAILED"
+
+
+def test_a_policy_that_gets_control_back_may_take_its_time_for_a_chunk_and_no_longer(world):
+    machine = world.start()
+    machine.led_by(TELEOP, world.now_ns)
+    world.run(2.0 + BOUNDS.overdue_s + 1.0)
+    machine.led_by(POLICY, world.now_ns)
+    world.run(BOUNDS.overdue_s - 0.05)
+    assert machine.state is State.RUNNING
+    world.run(0.1)
+    assert machine.cause == "POLICY_SILENT"
+
+
+def test_a_person_who_lets_go_does_not_stop_the_robot_but_a_dead_teleop_node_does(world):
+    machine = world.start()
+    machine.led_by(TELEOP, world.now_ns)
+    world.run(60.0)
+    assert machine.state is State.RUNNING
+    world.dead = {TELEOP}
+    world.run(BOUNDS.teleop_s + 0.02)
+    assert machine.cause == "TELEOP_SILENT"
+    assert not machine.reset(world.now_ns).granted
+    machine.led_by(POLICY, world.now_ns)
+    assert machine.reset(world.now_ns).granted
 
 
 def test_a_late_tick_looks_before_it_judges(world):
@@ -207,13 +251,17 @@ class Walk(RuleBasedStateMachine):
         self.seen[name] = self.now_ns
         if fault is not None:
             self.faults[name] = fault
-        live = self.machine.state.live
+        live = self.machine.state.live and name in counting(self.machine.leader)
         self.machine.saw(name, self.now_ns, fault)
         assert not (live and fault) or self.machine.cause == fault
 
     @rule(ahead_ms=st.integers(-500, 3000))
     def chunk(self, ahead_ms: int) -> None:
         self.machine.chunk(self.now_ns, max(1, ahead_ms) * 1_000_000, self.now_ns)
+
+    @rule(leader=st.sampled_from(LEADERS))
+    def control_changes_hands(self, leader: str) -> None:
+        self.machine.led_by(leader, self.now_ns)
 
     @rule()
     def executing(self) -> None:
@@ -224,8 +272,9 @@ class Walk(RuleBasedStateMachine):
     @rule()
     def arm(self) -> None:
         before = self.machine.state
-        fresh = all(self.now_ns - self.seen.get(n, -(10**12)) <= LIMITS[n] for n in NAMES)
-        sound = fresh and not any(self.faults.values())
+        asked = counting(self.machine.leader)
+        fresh = all(self.now_ns - self.seen.get(n, -(10**12)) <= LIMITS[n] for n in asked)
+        sound = fresh and not any(self.faults.get(n) for n in asked)
         answer = self.machine.arm(self.now_ns)
         assert answer.granted == (before.live or (before is State.DISARMED and sound))
         self.armed_since_disarm |= answer.granted
@@ -273,7 +322,9 @@ class Walk(RuleBasedStateMachine):
             self.now_ns += TICK_NS
             self.machine.tick(self.now_ns)
         assert not self.machine.state.live
-        assert set(self.machine.standing(self.now_ns)) >= {watch.cause for watch in WATCHES}
+        assert set(self.machine.standing(self.now_ns)) >= {
+            watch.cause for watch in WATCHES if watch.name in counting(self.machine.leader)
+        }
 
 
 Walk.TestCase.settings = settings(max_examples=100, stateful_step_count=40, deadline=None)

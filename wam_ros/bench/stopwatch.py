@@ -18,6 +18,7 @@ import numpy as np
 
 from wam_ros.core.policy import Policy
 from wam_ros.core.robot import Robot
+from wam_ros.core.safety import POLICY
 from wam_ros.core.task import Task
 from wam_ros.core.types import NS_PER_S, Chunk
 from wam_ros.motion.splicer import Setpoint
@@ -75,9 +76,9 @@ class TimedStage(MotionStage):
     accepted: ClassVar[dict[int, int]] = {}
     ticks: ClassVar[list[int]] = []
 
-    def on_chunk(self, chunk: Chunk, now_ns: int) -> bool:
+    def on_chunk(self, chunk: Chunk, now_ns: int, source: str = POLICY) -> bool:
         """Join a chunk, and note when that was done."""
-        accepted = super().on_chunk(chunk, now_ns)
+        accepted = super().on_chunk(chunk, now_ns, source)
         if accepted:
             self.accepted[chunk.stamp_ns] = monotonic_ns()
         return accepted

@@ -26,6 +26,7 @@ from wam_ros.core.types import nanoseconds
 
 OPERATOR = "OPERATOR"
 POLICY = "policy"
+TELEOP = "teleop"
 MOTION = "motion"
 
 
@@ -66,7 +67,8 @@ class SafetyBounds:
     camera_periods: float = bound(3.0, "silence of a camera, in periods of its nominal rate", "periods")
     joints_periods: float = bound(5.0, "silence of a joint stream, in periods of its nominal rate", "periods")
     joints_s: float = bound(0.05, "silence of a joint stream that is allowed in any case")
-    policy_s: float = bound(1.0, "silence of the policy's status")
+    policy_s: float = bound(1.0, "silence of the policy's status, while it leads")
+    teleop_s: float = bound(1.0, "silence of the teleop node's status, while it leads")
     motion_s: float = bound(0.5, "silence of motion's status")
     overdue_s: float = bound(2.0, "from the last row of the newest chunk, when the arms rest, to POLICY_SILENT")
     stall_s: float = bound(0.3, "gap between two ticks after which the watch itself has failed")
@@ -112,7 +114,8 @@ def watches_for(robot: Robot, bounds: SafetyBounds) -> tuple[Watch, ...]:
     ]
     motion = Watch(MOTION, "MOTION_SILENT", nanoseconds(bounds.motion_s))
     policy = Watch(POLICY, "POLICY_SILENT", nanoseconds(bounds.policy_s))
-    return (*joints, motion, *cameras, policy)
+    teleop = Watch(TELEOP, "TELEOP_SILENT", nanoseconds(bounds.teleop_s))
+    return (*joints, motion, *cameras, policy, teleop)
 
 
 def _joints_limit_ns(stream: Stream, bounds: SafetyBounds) -> int:
@@ -125,12 +128,14 @@ class SafetyMachine:
     Attributes:
         state: what may move.
         cause: why it was stopped; empty unless STOPPED.
+        leader: whom motion follows, ``policy`` or ``teleop``; nothing is asked of the other one.
         sequence: counts state changes.
     """
 
     def __init__(self, watches: Iterable[Watch], bounds: SafetyBounds) -> None:
         self.state = State.DISARMED
         self.cause = ""
+        self.leader = POLICY
         self.sequence = 0
         self._watches = {watch.name: watch for watch in watches}
         self._seen_ns: dict[str, int] = {}
@@ -158,7 +163,8 @@ class SafetyMachine:
         self._seen_ns[name] = now_ns
         if fault is not None:
             self._faults[name] = fault
-            self._stop_if_live(fault)
+            if self._counts(name):
+                self._stop_if_live(fault)
 
     def executing(self, now_ns: int) -> None:
         """Motion executes a chunk."""
@@ -170,6 +176,14 @@ class SafetyMachine:
         """The policy has sent rows up to ``length_ns`` after the capture; no capture lies in the future."""
         end_ns = min(stamp_ns, now_ns) + length_ns
         self._rows_end_ns = end_ns if self._rows_end_ns is None else max(end_ns, self._rows_end_ns)
+
+    def led_by(self, leader: str, now_ns: int) -> None:
+        """Motion follows this one; a policy that has got control back may take its time for a chunk."""
+        if leader == self.leader:
+            return
+        self.leader = leader
+        if self._rows_end_ns is not None:
+            self._rows_end_ns = max(self._rows_end_ns, now_ns)
 
     def tick(self, now_ns: int) -> None:
         """Judge all ages; call it at a steady pace."""
@@ -194,10 +208,10 @@ class SafetyMachine:
 
     def standing(self, now_ns: int) -> tuple[str, ...]:
         """Return the cause codes of everything that is wrong now, most telling first."""
-        faults = [fault for fault in self._faults.values() if fault]
+        faults = [fault for name, fault in self._faults.items() if fault and self._counts(name)]
         silent = [watch.cause for watch in self._watches.values() if self._silent(watch, now_ns)]
         overdue = self._rows_end_ns is not None and now_ns > self._rows_end_ns + self._overdue_ns
-        if overdue and self.state is State.RUNNING:
+        if overdue and self.state is State.RUNNING and self.leader == POLICY:
             silent.append(self._watches[POLICY].cause)
         clock = ["CLOCK_SILENT"] if self._clock_stands() else []
         return tuple(dict.fromkeys(faults + clock + silent))
@@ -251,7 +265,11 @@ class SafetyMachine:
 
     def _silent(self, watch: Watch, now_ns: int) -> bool:
         seen_ns = self._seen_ns.get(watch.name)
-        return seen_ns is None or now_ns - seen_ns > watch.limit_ns
+        return self._counts(watch.name) and (seen_ns is None or now_ns - seen_ns > watch.limit_ns)
+
+    def _counts(self, name: str) -> bool:
+        """Whether the arms depend on it: of policy and teleop only the one that leads."""
+        return name not in (POLICY, TELEOP) or name == self.leader
 
     def _clock_stands(self) -> bool:
         return self._still_beats >= self._patient_beats

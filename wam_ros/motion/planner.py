@@ -62,7 +62,13 @@ class Planner:
         self._governor = Governor(limits)
 
     def follow(
-        self, state: State, offsets_ns: tuple[int, ...], rows: FloatArray, since_s: float, last_s: float
+        self,
+        state: State,
+        offsets_ns: tuple[int, ...],
+        rows: FloatArray,
+        since_s: float,
+        last_s: float,
+        fade_s: float | None = None,
     ) -> Plan | None:
         """Return the motion that follows rows at the pace of the chunk, or as much slower as needed.
 
@@ -75,10 +81,12 @@ class Planner:
             rows: (K, J) positions.
             since_s: take-over minus the time of the first row.
             last_s: time that the motion should last, because no other chunk is expected earlier.
+            fade_s: time over which the difference to the rows is faded out, where it is not the tuning's.
         """
         if self._hurry(offsets_ns, rows) > self._tuning.slowest:
             return None
-        slower, fade_s = self._stretch(offsets_ns, since_s, last_s), self._tuning.fade_s
+        slower = self._stretch(offsets_ns, since_s, last_s)
+        fade_s = self._tuning.fade_s if fade_s is None else fade_s
         lower, upper = self._limits.lower + self._tuning.margin_rad, self._limits.upper - self._tuning.margin_rad
         for _ in range(TRIES):
             reference = play(smooth(offsets_ns, np.clip(rows, lower, upper), self._tuning.cutoff_hz), since_s, slower)

@@ -14,7 +14,7 @@ from wam_ros.core.chunk import Admission, Outcome, outcome_of
 from wam_ros.core.errors import ShapeError, UnsafeCommandError, WamError, mismatch
 from wam_ros.core.grippers import Grippers, Openings
 from wam_ros.core.limits import Limits
-from wam_ros.core.methods import at_times, create_method, delayed
+from wam_ros.core.methods import Newest, at_times, create_method, delayed
 from wam_ros.core.robot import Robot
 from wam_ros.core.spline import Spline, State
 from wam_ros.core.task import Method
@@ -109,11 +109,22 @@ class Splicer:
         self._commit(Spline.rest(position[self._arms]), Openings.hold(position[self._grips]), now_ns)
         self._running = True
 
-    def offer(self, chunk: Chunk, now_ns: int) -> Outcome:
-        """Join a chunk to what is committed, or say why not; what was committed then goes on."""
-        outcome = self._refusal(chunk, now_ns) or self._join(chunk, now_ns)
+    def offer(self, chunk: Chunk, now_ns: int, live_fade_s: float | None = None) -> Outcome:
+        """Join a chunk to what is committed, or say why not; what was committed then goes on.
+
+        Args:
+            chunk: to follow.
+            now_ns: time of the take-over.
+            live_fade_s: given where a person leads, who sees what the arms do: the rows are then followed as they
+                are, whatever the method, and the difference to them is faded out over this time.
+        """
+        outcome = self._refusal(chunk, now_ns, live_fade_s) or self._join(chunk, now_ns, live_fade_s)
         self.statistics.count(outcome)
         return outcome
+
+    def change_hands(self) -> None:
+        """From now on somebody else's chunks come: what was remembered of the last ones says nothing about them."""
+        self._forget()
 
     def refuse(self, error: WamError) -> Outcome:
         """Count a message that was not even a chunk, by the error that said so."""
@@ -164,23 +175,25 @@ class Splicer:
         """Time from which the committed motion rests."""
         return self._origin_ns + int(np.ceil(self._committed().duration_s * NS_PER_S))
 
-    def _refusal(self, chunk: Chunk, now_ns: int) -> Outcome | None:
+    def _refusal(self, chunk: Chunk, now_ns: int, live_fade_s: float | None) -> Outcome | None:
         if not self._running:
             return Outcome.NOT_RUNNING
         if refusal := self._admission.refusal(chunk, now_ns):
             return refusal
-        return Outcome.NOT_AT_REST if self._method.waits and chunk.stamp_ns < self.at_rest_ns else None
+        waits = self._method.waits and live_fade_s is None
+        return Outcome.NOT_AT_REST if waits and chunk.stamp_ns < self.at_rest_ns else None
 
-    def _join(self, chunk: Chunk, now_ns: int) -> Outcome:
+    def _join(self, chunk: Chunk, now_ns: int, live_fade_s: float | None) -> Outcome:
         state, here = self._state(now_ns), self._evaluate(np.array([now_ns]))[0][0]
-        lag_ns = self._lag_ns(chunk, here, now_ns)
+        method = self._method if live_fade_s is None else Newest()
+        lag_ns = self._lag_ns(chunk, here, now_ns, method)
         if lag_ns is None:
             return Outcome.TOO_FAR
-        follow = self._method.follow(delayed(chunk, lag_ns), here, now_ns)
-        plan = self._plan(state, follow, now_ns)
+        follow = method.follow(delayed(chunk, lag_ns), here, now_ns)
+        plan = self._plan(state, follow, now_ns, live_fade_s)
         if plan is not None and not self._space.holds(plan.motion, here):
             follow = self._space.cut(follow, here, now_ns)
-            plan = self._plan(state, follow, now_ns)
+            plan = self._plan(state, follow, now_ns, live_fade_s)
             if plan is None or not self._space.holds(plan.motion, here):
                 return Outcome.OUTSIDE
         if plan is None:
@@ -189,29 +202,29 @@ class Splicer:
         openings = self._grippers.follow(here[self._grips], times_s, follow.positions[:, self._grips])
         self._commit(plan.motion, openings, now_ns)
         self._admission.took(chunk)
-        self._method.took(chunk, follow, now_ns)
+        method.took(chunk, follow, now_ns)
         self._joined_ns.append(now_ns)
         self.statistics.seam(state, self._state(now_ns))
         if lag_ns:
             return Outcome.BEHIND
         return Outcome.ACCEPTED if plan.slower == 1.0 else Outcome.SLOWED
 
-    def _plan(self, state: State, follow: Chunk, now_ns: int) -> Plan | None:
+    def _plan(self, state: State, follow: Chunk, now_ns: int, fade_s: float | None) -> Plan | None:
         """Return the motion that follows a chunk's future, None when it has too little or breaks a limit."""
         if follow.times_ns[-1] <= now_ns:
             return None
         since_s = (now_ns - follow.times_ns[0]) / NS_PER_S
         rows = follow.positions[:, self._arms]
-        return self._planner.follow(state, follow.offsets_ns, rows, since_s, self._gap_s(now_ns))
+        return self._planner.follow(state, follow.offsets_ns, rows, since_s, self._gap_s(now_ns), fade_s)
 
-    def _lag_ns(self, chunk: Chunk, here: FloatArray, now_ns: int) -> int | None:
+    def _lag_ns(self, chunk: Chunk, here: FloatArray, now_ns: int, method: Newest) -> int | None:
         """Time by which the robot is behind a chunk, None when it is nowhere near the path up to now.
 
         As a rule none: rows belong to their times. But a robot that stood still, or was slowed, while the chunk
         was made is not yet where the row of now expects it; it then goes on from the row where it is.
         """
         far = self.tuning.far_rad
-        if self._method.waits or self._distances(at_times(chunk, (now_ns,))[0], here)[0] <= far:
+        if method.waits or self._distances(at_times(chunk, (now_ns,))[0], here)[0] <= far:
             return 0
         past = [time for time in chunk.times_ns if time <= now_ns]
         distances = self._distances(chunk.positions[: len(past)], here)

@@ -18,9 +18,10 @@ from enum import Enum
 
 import numpy as np
 
+from wam_ros.core.control import Control
 from wam_ros.core.errors import WamError
 from wam_ros.core.robot import Robot
-from wam_ros.core.safety import State, bound
+from wam_ros.core.safety import POLICY, TELEOP, Answer, State, bound
 from wam_ros.core.types import Chunk, FloatArray, Trajectory, frozen, nanoseconds
 from wam_ros.motion.splicer import Setpoint, Splicer
 
@@ -48,6 +49,8 @@ class StageBounds:
     hold_s: float = bound(0.5, "how long the rest is commanded after a stop")
     tracking_rad: float = bound(0.3, "how far a joint may be outside what was commanded within lag_s", "rad")
     lag_s: float = bound(0.3, "longest time by which a sound arm follows its command")
+    takeover_rad: float = bound(0.2, "how far from the robot a leader may take over", "rad")
+    live_fade_s: float = bound(0.4, "time over which the difference to a person's wish is faded out")
 
 
 class MotionStage:
@@ -60,6 +63,7 @@ class MotionStage:
         executing: a chunk has been accepted since the start.
         renewed: what is committed has changed, or a chunk has been judged, since :meth:`committed`.
         sees_ns: stamp of the newest chunk that was accepted.
+        control: whose chunks are followed.
     """
 
     def __init__(self, splicer: Splicer, robot: Robot, bounds: StageBounds) -> None:
@@ -69,6 +73,8 @@ class MotionStage:
         self.executing = False
         self.renewed = False
         self.sees_ns = 0
+        self.control = Control(robot.joint_names, robot.gripper_mask, bounds.takeover_rad)
+        self._live_fade_s = bounds.live_fade_s
         self._splicer = splicer
         self._names = robot.joint_names
         self._arms = ~np.array(robot.gripper_mask)
@@ -105,11 +111,13 @@ class MotionStage:
         if np.isfinite(position).all():
             self._measured, self._felt_ns = frozen(np.where(self._arms, position, np.clip(position, 0, 1))), felt_ns
 
-    def on_chunk(self, chunk: Chunk, now_ns: int) -> bool:
-        """Join a chunk to the committed motion; False when it was refused, and counted."""
+    def on_chunk(self, chunk: Chunk, now_ns: int, source: str = POLICY) -> bool:
+        """Join a chunk to the committed motion; False when it was refused, or its source does not lead, and counted."""
         self._turn(now_ns)
-        accepted = self._splicer.offer(chunk, now_ns).accepted
         self.renewed = True
+        if not self.control.follows(source, chunk):
+            return False
+        accepted = self._splicer.offer(chunk, now_ns, self._live_fade_s if source == TELEOP else None).accepted
         if accepted:
             self.executing = True
             self.sees_ns = chunk.stamp_ns
@@ -118,6 +126,14 @@ class MotionStage:
     def on_bad_chunk(self, error: WamError) -> None:
         """Count a message that could not be read as a chunk."""
         self._splicer.refuse(error)
+
+    def take_over(self, now_ns: int) -> Answer:
+        """Follow the person from now on; what is committed goes on until the next chunk is joined to it."""
+        return self._after(self.control.source, self.control.take_over(self._here(now_ns), now_ns))
+
+    def hand_back(self) -> Answer:
+        """Follow the policy from now on; what is committed goes on until the next chunk is joined to it."""
+        return self._after(self.control.source, self.control.hand_back())
 
     # -- what is sent ----------------------------------------------------------------------
 
@@ -165,7 +181,9 @@ class MotionStage:
             "state": self.view.value if self.view is not None else "UNKNOWN",
             "phase": self.phase.value,
             "executing": self.executing,
+            "source": self.control.source,
             "accepted": done.accepted,
+            **{f"ignored_{source}": count for source, count in self.control.ignored.items()},
             **{f"refused_{outcome.value}": count for outcome, count in done.refused.items()},
             "seam_step_rad_max": done.seam_step_rad_max,
             "seam_step_rad_s_max": done.seam_step_rad_s_max,
@@ -173,6 +191,18 @@ class MotionStage:
         }
 
     # -- inside ----------------------------------------------------------------------------
+
+    def _after(self, led: str, answer: Answer) -> Answer:
+        """Forget how chunks were joined, if others come from now on."""
+        if self.control.source != led:
+            self._splicer.change_hands()
+        return answer
+
+    def _here(self, now_ns: int) -> FloatArray | None:
+        """(J,) where the robot is told to be; where it is, while it is told nothing."""
+        if self.phase is Phase.SILENT:
+            return self._measured
+        return np.asarray(self._splicer.trajectory(np.array([now_ns])).positions[0])
 
     def _turn(self, now_ns: int) -> None:
         """Change phase as safety wishes."""

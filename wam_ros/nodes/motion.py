@@ -16,18 +16,20 @@ from rclpy.executors import SingleThreadedExecutor
 from rclpy.node import Node
 from trajectory_msgs.msg import JointTrajectory
 
-from wam_ros.core.errors import ShapeError, UnsafeCommandError
+from wam_ros.core.errors import WamError
 from wam_ros.core.safety import State
 from wam_ros.core.schedule import COMMITTED_PACE_S
-from wam_ros.core.types import NS_PER_S, Chunk, nanoseconds
+from wam_ros.core.types import NS_PER_S, nanoseconds
 from wam_ros.files.assets import load_robot, load_task
 from wam_ros.kinematics.workspace import Workspace
 from wam_ros.motion.splicer import Splicer
 from wam_ros.motion.stage import MotionStage, StageBounds
 from wam_ros.ros.act import CommandSink
-from wam_ros.ros.convert import chunk_from_msg, stamp_to_ns, trajectory_to_msg
+from wam_ros.ros.control import ControlPorts
+from wam_ros.ros.convert import trajectory_to_msg
 from wam_ros.ros.feedback import JointFeedback
 from wam_ros.ros.lockstep import Member, Token
+from wam_ros.ros.mail import ChunkMail
 from wam_ros.ros.main import run_node
 from wam_ros.ros.params import declare, parameter
 from wam_ros.ros.qos import COMMAND, LATCHED
@@ -62,15 +64,15 @@ class MotionNode(Node):
         self._sink = CommandSink(self, robot)
         self._feedback = JointFeedback(self, robot, self._time.now_ns, self._check_ring)
         self._meter = PeriodMeter(round(NS_PER_S / robot.command_rate_hz))
-        self._mail: list[Chunk] = []
-        self._mail_stamp_ns = self._shared_ns = self._ticked_ns = 0
+        self._mail = ChunkMail(self, self._time.from_stamp, self._on_bad_chunk, self._on_mail)
+        self._control = ControlPorts(self, self._stage, self._time.now_ns, self._report_news)
+        self._shared_ns = self._ticked_ns = 0
         self._intruder, self._news = "", ""
         self._publisher = self.create_publisher(JointTrajectory, "motion/committed", COMMAND)
         self._ring: Member | None = None
         self._reporter = StatusReporter(self, self._read)
         self._pace(params.lockstep_after, 1.0 / robot.command_rate_hz)
         self.create_subscription(DiagnosticStatus, "safety/state", self._on_safety, LATCHED)
-        self.create_subscription(JointTrajectory, "policy/chunk", self._on_chunk, COMMAND)
 
     def destroy_node(self) -> None:
         """Come to rest, then end."""
@@ -92,27 +94,23 @@ class MotionNode(Node):
         self._stage.on_safety(State(status.message), self._time.now_ns())
         self._report_news()
 
-    def _on_chunk(self, msg: JointTrajectory) -> None:
-        self._mail_stamp_ns = stamp_to_ns(msg.header.stamp)
-        try:
-            chunk = chunk_from_msg(msg)
-            self._mail.append(replace(chunk, stamp_ns=self._time.from_stamp(chunk.stamp_ns)))
-        except (ShapeError, UnsafeCommandError) as error:
-            self._stage.on_bad_chunk(error)
-            self.get_logger().warning(f"chunk refused: {error}")
+    def _on_bad_chunk(self, error: WamError) -> None:
+        self._stage.on_bad_chunk(error)
+        self.get_logger().warning(f"chunk refused: {error}")
+
+    def _on_mail(self) -> None:
         if self._ring is None:
             self._open_mail(self._time.now_ns())
         self._check_ring()
 
     def _open_mail(self, now_ns: int) -> None:
         self._feel()
-        for chunk in self._mail:
-            self._stage.on_chunk(chunk, now_ns)
-        self._mail.clear()
+        for source, chunk in self._mail.take():
+            self._stage.on_chunk(chunk, now_ns, source)
         self._report_news()
 
     def _on_look_around(self) -> None:
-        topic = self._sink.intruder(self._idle)
+        topic = self._sink.intruder(self._idle) or self._control.rival()
         self._intruder = f"FOREIGN_PUBLISHER:{topic}" if topic else ""
         self._report_news()
 
@@ -129,7 +127,7 @@ class MotionNode(Node):
             self._ring.check()
 
     def _ready(self, token: Token) -> bool:
-        return self._feedback.stamp_ns >= token.time_ns and self._mail_stamp_ns >= token.needed_ns
+        return self._feedback.stamp_ns >= token.time_ns and self._mail.policy_stamp_ns >= token.needed_ns
 
     def _on_token(self, token: Token) -> int:
         self._stage.safety_lives(token.time_ns)  # it has passed the last round on
@@ -177,7 +175,7 @@ class MotionNode(Node):
 
     def _report_news(self) -> None:
         """Report at once what safety acts on."""
-        news = f"{self._stage.view} {self._stage.phase} {self._stage.executing} {self._cause}"
+        news = f"{self._stage.view} {self._stage.phase} {self._stage.executing} {self._cause} {self._control.source}"
         if news != self._news:
             if self._cause and self._cause not in self._news:
                 self.get_logger().error(self._cause)

@@ -171,7 +171,7 @@ class PolicyNode(SelfStartingNode):
     def _ready(self, token: Token) -> bool:
         """Lockstep: all data of this tick are here, and the chunk that is due at it."""
         source, known = self._source, self._session.knows_committed(token.time_ns)
-        if source is None or source.joints_stamp_ns < token.time_ns or source.scene_stamp_ns < token.needed_ns or not known:
+        if source is None or not (known and source.holds(token.time_ns, token.needed_ns)):
             return False
         self._begin()
         return not (self._session.cycle.is_due(token.time_ns) and self._session.worker.at_work)

@@ -25,6 +25,7 @@ from wam_ros.core.robot import Robot
 from wam_ros.core.safety import (
     MOTION,
     POLICY,
+    TELEOP,
     Answer,
     SafetyBounds,
     SafetyMachine,
@@ -126,12 +127,15 @@ class SafetyNode(Node):
         motion, policy = find_status(array, "wam/motion"), find_status(array, "wam/policy")
         if motion is not None:
             values = read_values(motion)
+            self._machine.led_by(values.get("source", POLICY), now_ns)
             self._machine.saw(MOTION, now_ns, values.get("cause", ""))
             if values.get("executing") == "1":
                 self._machine.executing(now_ns)
         if policy is not None:
             idle = "POLICY_INACTIVE" if read_values(policy).get("active") == "0" else ""
             self._machine.saw(POLICY, now_ns, "POLICY_FAILED" if policy.level == ERROR else idle)
+        if find_status(array, "wam/teleop") is not None:
+            self._machine.saw(TELEOP, now_ns)
         self._tell()
 
     # -- when it is judged -----------------------------------------------------------------
@@ -142,8 +146,12 @@ class SafetyNode(Node):
 
     def _on_token(self, token: Token) -> int:
         """Judge at the token's time; that it came round proves who is before us. The simulator needs the command."""
-        self._machine.saw(POLICY, token.time_ns)
-        self._machine.saw(MOTION, token.time_ns)
+        for name in (
+            POLICY,
+            MOTION,
+            TELEOP,
+        ):  # a person stands outside the ring, and simulated time says nothing of him
+            self._machine.saw(name, token.time_ns)
         self._machine.tick(token.time_ns)
         self._tell()
         return token.needed_ns

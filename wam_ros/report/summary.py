@@ -31,7 +31,7 @@ COUNTERS = frozenset(
         *("accepted", "overruns", "missed_ticks", "clock_jumps", "commands_refused"),
     }
 )
-COUNTER_FAMILIES = ("refused_", "arrivals_", "missing_")
+COUNTER_FAMILIES = ("refused_", "ignored_", "arrivals_", "missing_")
 #: Half width of the central 95 % of a normal distribution.
 Z_95 = 1.959963984540054
 PACKAGES = ("numpy", "rclpy", "mujoco", "torch", "pin", "ruckig")

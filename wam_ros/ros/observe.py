@@ -102,6 +102,10 @@ class ObservationSource:
         """Stamp up to which everything but the joints has been taken in; 0 until all have spoken."""
         return min(self.images_stamp_ns, self.truth_stamp_ns) if self._with_truth else self.images_stamp_ns
 
+    def holds(self, joints_ns: int, scene_ns: int) -> bool:
+        """Whether joints and everything else have been taken in up to these stamps."""
+        return self.joints_stamp_ns >= joints_ns and self.scene_stamp_ns >= scene_ns
+
     @property
     def truth_names(self) -> tuple[str, ...]:
         """Labels of the simulator's state; empty before the first."""
