@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import dataclasses
+import json
 from pathlib import Path
 
 import numpy as np
@@ -47,6 +48,20 @@ def random_checkpoint(folder: Path, robot_name: str = "sim_r1_lite", seed: int =
         prefix_rows=prefix_rows,
     )
     return export(folder, params, model.state_dict(), codec, Normalisers(unit, unit), provenance, torch.float32)
+
+
+def released_files(folder: Path) -> tuple[Path, Path]:
+    """Write a tiny random model as the released code saves one, and its statistics; both paths."""
+    torch.manual_seed(0)
+    model = build(sized("tiny", horizon=32, rate_hz=15.0))
+    torch.nn.init.normal_(model.action.head.weight, std=0.02)
+    mot = {name.removeprefix("mot."): t for name, t in model.state_dict().items() if name.startswith("mot.")}
+    weights, statistics = folder / "released.pt", folder / "stats.json"
+    torch.save({"mot": mot, "proprio_encoder": model.proprio_encoder.state_dict(), "step": 5}, weights)
+    ready = np.array(load_robot("sim_r1_lite").ready_position()).tolist()
+    stats = {"default": {"global_mean": ready, "global_std": [0.1] * 14}}
+    statistics.write_text(json.dumps({"state": stats, "action": stats}))
+    return weights, statistics
 
 
 def policy_of(folder: Path, **options: object) -> Policy:

@@ -55,6 +55,8 @@ def attempt(robot: Robot, seed: int, reached: int, ending: str, end_s: float, st
         "motion__seam_step_rad_max": 0.0004,
         "motion__seam_step_rad_s_max": 0.011,
         "motion__idle_share": 0.02,
+        "motion__jerk_rms_rad_s3": 6.0,
+        "motion__tracking_lag_ms": 31.0,
         "motion__period_ms_p99": 11.2,
         "motion__accepted": 22.0,
         "motion__refused_stale": 1.0,

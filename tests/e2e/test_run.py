@@ -17,6 +17,8 @@ pytest.importorskip("rclpy", reason="no ROS 2 in this environment")
 pytest.importorskip("mujoco", reason="no MuJoCo in this environment")
 
 from tests.process_support import DOMAIN, processes_of
+from wam_ros import cli
+from wam_ros.files.load import to_data
 from wam_ros.sim.graphics import choose_backend
 
 needs_graphics = pytest.mark.skipif(choose_backend() == "disabled", reason="no OpenGL without a display")
@@ -69,6 +71,41 @@ def test_a_policy_that_does_nothing_fails_the_task(tmp_path):
     assert found["complete"]
     assert found["success_rate"] == 0.0
     assert yaml.safe_load((tmp_path / "out" / "config" / "task.yaml").read_text())["timeout_s"] == 1
+
+
+@needs_graphics
+def test_a_released_checkpoint_is_converted_checked_and_run_within_the_limits(tmp_path, capsys):
+    pytest.importorskip("torch", reason="torch is not installed")
+    from tests.checkpoint_support import policy_of, released_files
+
+    weights, statistics = released_files(tmp_path)
+    made = [
+        "--robot",
+        "sim_r1_lite",
+        "--policy",
+        "hold",
+        "--size",
+        "tiny",
+        "--target",
+        "x0",
+        "--stats",
+        str(statistics),
+    ]
+    assert cli.main(["convert", str(weights), "--out", str(tmp_path / "checkpoint"), *made]) == 0
+    assert cli.main(["check", "checkpoint", str(tmp_path / "checkpoint")]) == 0
+    assert "fastwam main tiny" in capsys.readouterr().out
+    policy = tmp_path / "policy.yaml"
+    policy.write_text(yaml.safe_dump(to_data(policy_of(tmp_path / "checkpoint"))))
+    out = tmp_path / "out"
+    code, said, _ = run(out, "--policy", str(policy), "--pace", "lockstep", "--set", "task.timeout_s=3")
+    assert code == 1, said  # random weights fold nothing
+    found = summary(out)
+    assert found["complete"]
+    assert found["motion__accepted"] >= 4
+    assert found["motion__seam_step_rad_max"] <= 1e-6
+    assert found["motion__seam_step_rad_s_max"] <= 1e-6
+    assert found["sim_robot__commands_refused"] == 0
+    assert not [key for key in found if key.startswith("stops__")]
 
 
 def test_without_opengl_it_says_what_to_install(tmp_path):

@@ -2,18 +2,15 @@
 """``wam convert`` and ``wam check checkpoint``, from a foreign file to a folder that the backend loads."""
 
 import argparse
-import json
 
 import numpy as np
 import pytest
 
 torch = pytest.importorskip("torch", reason="torch is not installed")
-from tests.checkpoint_support import policy_of
+from tests.checkpoint_support import policy_of, released_files
 from wam_ros.core.errors import ConfigError
 from wam_ros.files.assets import load_robot, load_task
 from wam_ros.files.card import read_card
-from wam_ros.models.fastwam import build
-from wam_ros.models.params import sized
 from wam_ros.policies.fastwam import FastWam
 from wam_ros.training.conversion import add_arguments, check_checkpoint, convert
 
@@ -27,15 +24,7 @@ def options(*words):
 @pytest.fixture
 def released(tmp_path):
     """A tiny model saved as the released code saves one, with its statistics."""
-    torch.manual_seed(0)
-    model = build(sized("tiny", horizon=32, rate_hz=15.0))
-    mot = {name.removeprefix("mot."): t for name, t in model.state_dict().items() if name.startswith("mot.")}
-    file = tmp_path / "released.pt"
-    torch.save({"mot": mot, "proprio_encoder": model.proprio_encoder.state_dict(), "step": 5}, file)
-    ready = np.array(load_robot("sim_r1_lite").ready_position()).tolist()
-    stats = {"default": {"global_mean": ready, "global_std": [0.1] * 14}}
-    (tmp_path / "stats.json").write_text(json.dumps({"state": stats, "action": stats}))
-    return file, tmp_path / "stats.json"
+    return released_files(tmp_path)
 
 
 def words(released, out, *more):

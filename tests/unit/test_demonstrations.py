@@ -15,6 +15,7 @@ from wam_ros.collect.demonstration import EXPERT, MISLED, Demonstration, Demonst
 from wam_ros.collect.recording import Wanted, layout_for, write
 from wam_ros.collect.unrest import Straying, Unrest
 from wam_ros.core.errors import ConfigError, DatasetError
+from wam_ros.core.seams import jerk_rms
 from wam_ros.core.stitch import stitch
 from wam_ros.core.types import Chunk
 from wam_ros.files.assets import load_policy, load_robot, load_task
@@ -148,6 +149,8 @@ class TestAsTrainingMaterial:
         assert torch.equal(batch.observed.proprio[0], state)
         action = maps.action.forward(np.float32(brief.rows[6].action).astype(float))
         assert batch.actions[0, 1].numpy() == pytest.approx(action, abs=1e-6)
+        intended = np.stack([np.float32(row.action) for row in brief.rows])[:, ~np.array(ROBOT.gripper_mask)]
+        assert made.jerk_rms == pytest.approx(jerk_rms(intended, 1 / POLICY.rate_hz), rel=1e-4)
 
     def test_decoded_pictures_are_kept_and_made_anew_for_another_dataset(self, dataset: Path, tmp_path: Path) -> None:
         first = self.material(dataset, tmp_path).episodes[0].frames

@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 from __future__ import annotations
 
+import dataclasses
 import io
 import json
 import re
@@ -63,6 +64,13 @@ def test_counters_add_up_and_the_worst_extreme_wins(robot):
     assert gathered["motion__refused_stale"] == 2
     assert gathered["motion__seam_step_rad_max"] == 0.003
     assert gathered["motion__idle_share"] == pytest.approx(0.02)
+
+
+def test_jerk_is_given_relative_to_what_the_policy_learned_from(robot):
+    run = report_support.run(robot, [SUCCESS, SUCCESS])
+    assert "jerk_over_demonstrations" not in summary.summarise(run)
+    run.setup = dataclasses.replace(run.setup, demonstration_jerk_rms=3.0)
+    assert summary.summarise(run)["jerk_over_demonstrations"] == 2.0
 
 
 def test_summary_json_is_flat_but_for_attempts_and_appears_whole(mixed, tmp_path):

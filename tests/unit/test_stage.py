@@ -113,6 +113,14 @@ def test_a_chunk_is_followed_smoothly_and_rests_at_its_end(rig):
     assert_within_limits(rig.sent)
 
 
+def test_it_says_how_smooth_it_is_and_how_far_the_arms_are_behind(rig):
+    rig.moving()
+    said = rig.stage.account()
+    assert 0.5 < said["jerk_rms_rad_s3"] < 100
+    assert said["tracking_lag_ms"] == pytest.approx(10.0, abs=3.0)  # it feels before it commands
+    assert said["tracking_rms_rad"] > 0
+
+
 @pytest.mark.parametrize("state", [State.STOPPED, State.DISARMED])
 def test_a_stop_decelerates_holds_and_then_falls_silent(rig, state):
     rig.moving()

@@ -104,6 +104,7 @@ class Card:
         licence, source: of the weights; ``source_sha256`` of the file they were converted from,
             ``weights_sha256`` of the safetensors file beside this card.
         command: the exact command that made it.
+        demonstration_jerk_rms: of the arms in the actions it was trained on [rad/s^3]; 0 where it is unknown.
     """
 
     format: int
@@ -132,6 +133,7 @@ class Card:
     prefix_rows: int = 0
     source_sha256: str = ""
     command: str = ""
+    demonstration_jerk_rms: float = 0.0
     params: dict[str, float | int | bool | str] = field(default_factory=dict)
 
     def __post_init__(self) -> None:

@@ -9,6 +9,8 @@ from pathlib import Path
 
 from wam_ros.core.card import Card
 from wam_ros.core.errors import ConfigError
+from wam_ros.core.policy import Policy
+from wam_ros.files.assets import find
 from wam_ros.files.load import from_data, to_data
 
 CARD = "card.json"
@@ -24,11 +26,25 @@ def sha256_of(path: Path) -> str:
     return digest.hexdigest()
 
 
-def read_card(folder: Path) -> Card:
-    """Read the card of a checkpoint folder, and check that the weights are the ones it speaks of.
+def checkpoint_folder(policy: Policy) -> Path:
+    """Return the folder of a policy's checkpoint: a path, or a name below ``checkpoints/``.
 
     Raises:
-        ConfigError: a missing or malformed card, missing weights, or weights with another hash.
+        ConfigError: none is given, or it is not there.
+    """
+    if not policy.checkpoint:
+        raise ConfigError(
+            f"policy {policy.name}: expected a checkpoint, got none; set 'checkpoint' to a folder with a card"
+        )
+    given = Path(policy.checkpoint).expanduser()
+    return given if given.is_dir() else find(f"checkpoints/{policy.checkpoint}")
+
+
+def parse_card(folder: Path) -> Card:
+    """Read the card of a checkpoint folder, whatever weights lie beside it.
+
+    Raises:
+        ConfigError: a missing or malformed card.
     """
     path = folder / CARD
     try:
@@ -37,7 +53,16 @@ def read_card(folder: Path) -> Card:
         raise ConfigError(f"{path}: no card; expected a folder made by 'wam convert' or 'wam train'") from error
     except (OSError, ValueError) as error:
         raise ConfigError(f"{path}: is not a readable JSON card ({error}); convert the checkpoint again") from error
-    card = from_data(Card, data, str(path))
+    return from_data(Card, data, str(path))
+
+
+def read_card(folder: Path) -> Card:
+    """Read the card of a checkpoint folder, and check that the weights are the ones it speaks of.
+
+    Raises:
+        ConfigError: a missing or malformed card, missing weights, or weights with another hash.
+    """
+    card = parse_card(folder)
     weights = folder / WEIGHTS
     if not weights.is_file():
         raise ConfigError(f"{weights}: no weights beside the card; copy the whole folder")

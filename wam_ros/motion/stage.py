@@ -23,6 +23,7 @@ from wam_ros.core.errors import WamError
 from wam_ros.core.robot import Robot
 from wam_ros.core.safety import POLICY, TELEOP, Answer, State, bound
 from wam_ros.core.types import Chunk, FloatArray, Trajectory, frozen, nanoseconds
+from wam_ros.motion.meter import MotionMeter
 from wam_ros.motion.splicer import Setpoint, Splicer
 
 #: Ticks between two rows of what is published as committed: a quarter of the messages' cost, and a quintic
@@ -84,6 +85,7 @@ class MotionStage:
         self._heard_ns = self._felt_ns = self._last_ns = 0
         self._slowest = ""
         self._measured: FloatArray | None = None
+        self._meter = MotionMeter(1.0 / robot.command_rate_hz)
         self._sent: deque[FloatArray] = deque(maxlen=max(2, round(bounds.lag_s * robot.command_rate_hz)))
         self._silent_from_ns = 0
 
@@ -147,6 +149,7 @@ class MotionStage:
             return None
         setpoint = self._splicer.sample(now_ns)
         self._sent.append(setpoint.position)
+        self._meter.add(setpoint.position[self._arms], None if self._measured is None else self._measured[self._arms])
         return setpoint
 
     def brake(self, now_ns: int) -> None:
@@ -188,6 +191,9 @@ class MotionStage:
             "seam_step_rad_max": done.seam_step_rad_max,
             "seam_step_rad_s_max": done.seam_step_rad_s_max,
             "idle_share": done.idle_share,
+            "jerk_rms_rad_s3": self._meter.jerk_rms_rad_s3,
+            "tracking_lag_ms": 1e3 * self._meter.tracking_lag_s,
+            "tracking_rms_rad": self._meter.tracking_rms_rad,
         }
 
     # -- inside ----------------------------------------------------------------------------
@@ -224,6 +230,7 @@ class MotionStage:
         elif self._measured is not None and now_ns - self._felt_ns <= self._feedback_ns:
             self._splicer.start(self._measured, now_ns)
             self._sent.clear()
+            self._meter.restart()
             self._last_ns = now_ns
             self.phase, self.executing, self.renewed = Phase.FOLLOWING, False, True
 

@@ -3,8 +3,6 @@
 
 from __future__ import annotations
 
-from pathlib import Path
-
 import numpy as np
 import torch
 from torch import Tensor
@@ -15,8 +13,7 @@ from wam_ros.core.policy import Policy
 from wam_ros.core.robot import Robot
 from wam_ros.core.task import Task
 from wam_ros.core.types import Chunk, FloatArray, nanoseconds
-from wam_ros.files.assets import find
-from wam_ros.files.card import read_card
+from wam_ros.files.card import checkpoint_folder, read_card
 from wam_ros.models.checkpoint import embed_prompt, load_codec, load_model
 from wam_ros.models.fastwam import Observed
 from wam_ros.models.guidance import PrefixGuide
@@ -165,17 +162,3 @@ class FastWam:
         rows = np.arange(1, len(positions) + 1) / self._policy.rate_hz
         offsets = tuple(nanoseconds(begin_s + float(t)) for t in rows)
         return Chunk(request.observation.stamp_ns, self._robot.joint_names, positions, offsets)
-
-
-def checkpoint_folder(policy: Policy) -> Path:
-    """Return the folder of a policy's checkpoint: a path, or a name below ``checkpoints/``.
-
-    Raises:
-        ConfigError: none is given, or it is not there.
-    """
-    if not policy.checkpoint:
-        raise ConfigError(
-            f"policy {policy.name}: expected a checkpoint, got none; set 'checkpoint' to a folder with a card"
-        )
-    given = Path(policy.checkpoint).expanduser()
-    return given if given.is_dir() else find(f"checkpoints/{policy.checkpoint}")

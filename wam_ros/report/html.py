@@ -17,7 +17,8 @@ from markupsafe import Markup
 from wam_ros.core.robot import Robot
 from wam_ros.report.plots import histogram, joint_plots
 from wam_ros.report.recording import SCENE
-from wam_ros.report.summary import Attempt, Run, gathered_figures, summarise, versions, write_whole
+from wam_ros.report.summary import Attempt, Run, gathered_figures, summarise, write_whole
+from wam_ros.report.versions import versions
 
 STRIP_FRAMES = 8
 
@@ -26,6 +27,9 @@ MOTION_FIGURES: Mapping[str, tuple[str, str, float, str]] = {
     "motion__seam_step_rad_max": ("Position step at a seam", "mrad", 1e3, "largest jump where a new chunk takes over"),
     "motion__seam_step_rad_s_max": ("Velocity step at a seam", "rad/s", 1, "largest change of speed at that place"),
     "motion__idle_share": ("Idle", "%", 100, "share of time without a chunk to follow"),
+    "motion__jerk_rms_rad_s3": ("Jerk", "rad/s\N{SUPERSCRIPT THREE}", 1, "root mean square of what is commanded"),
+    "motion__tracking_lag_ms": ("Tracking lag", "ms", 1, "delay of the arms after what is commanded"),
+    "motion__tracking_rms_rad": ("Tracking error", "mrad", 1e3, "root mean square distance between the two"),
     "motion__period_ms_p99": ("Command period, p99", "ms", 1, "the pace of commands to the robot"),
     "motion__accepted": ("Chunks accepted", "", 1, "joined to the committed trajectory"),
 }

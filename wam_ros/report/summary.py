@@ -6,20 +6,19 @@ from __future__ import annotations
 import json
 import math
 import os
-import platform
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, replace
-from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Literal
 
 import numpy as np
 
-from wam_ros import __version__
 from wam_ros.core.policy import Policy
 from wam_ros.core.robot import Robot
 from wam_ros.core.task import Task
+from wam_ros.files.card import checkpoint_folder, parse_card
 from wam_ros.report.recording import Recording
+from wam_ros.report.versions import versions
 
 Ending = Literal["success", "timeout", "stopped", "failed"]
 Scalar = str | int | float | bool | None
@@ -34,7 +33,6 @@ COUNTERS = frozenset(
 COUNTER_FAMILIES = ("refused_", "ignored_", "arrivals_", "missing_")
 #: Half width of the central 95 % of a normal distribution.
 Z_95 = 1.959963984540054
-PACKAGES = ("numpy", "rclpy", "mujoco", "torch", "pin", "ruckig")
 
 
 @dataclass(frozen=True)
@@ -45,6 +43,7 @@ class Setup:
         declared_latency_s: a chunk lands so long after its capture; in realtime perhaps later.
         episodes: attempts asked for.
         twin: nominal, or how it differs from that.
+        demonstration_jerk_rms: of the arms in what the policy learned from [rad/s^3]; 0 where that is unknown.
     """
 
     task: str
@@ -58,6 +57,7 @@ class Setup:
     episodes: int
     declared_latency_s: float = 0.0
     twin: str = "nominal"
+    demonstration_jerk_rms: float = 0.0
 
 
 def make_setup(
@@ -75,6 +75,9 @@ def make_setup(
         seed=seed,
         episodes=episodes,
         declared_latency_s=declared_latency_s,
+        demonstration_jerk_rms=parse_card(checkpoint_folder(policy)).demonstration_jerk_rms
+        if policy.checkpoint
+        else 0.0,
     )
 
 
@@ -176,6 +179,7 @@ def summarise(run: Run) -> dict[str, object]:
         **_percentiles("latency_ms", run.latency_ms(), (50, 95)),
         **_percentiles("skew_ms", run.skew_ms(), (50, 99)),
         **gathered_figures(attempts),
+        **_smoothness(setup, attempts),
         **{f"stops__{cause}": count for cause, count in _stop_causes(attempts).items()},
         **{f"memory_mb__{name}": mb for name, mb in run.memory_mb.items()},
         "memory_mb_max": max(run.memory_mb.values(), default=None),
@@ -201,17 +205,6 @@ def is_counter(figure: str) -> bool:
     return key in COUNTERS or key.startswith(COUNTER_FAMILIES)
 
 
-def versions() -> dict[str, str]:
-    """Return the versions that a result depends on."""
-    found = {"wam_ros": __version__, "python": platform.python_version()}
-    for name in PACKAGES:
-        try:
-            found[name] = version(name)
-        except PackageNotFoundError:
-            continue
-    return found
-
-
 def write_summary(folder: Path, run: Run) -> Path:
     """Write ``summary.json``; a reader sees the old file or the whole new one, never a part."""
     path = folder / "summary.json"
@@ -232,6 +225,15 @@ def write_whole(path: Path, data: bytes) -> Path:
         os.fsync(file.fileno())
     part.replace(path)
     return path
+
+
+def _smoothness(setup: Setup, attempts: Iterable[Attempt]) -> dict[str, object]:
+    """Return how much rougher the robot moves than what its policy learned from; nothing where that is unknown."""
+    jerk = gathered_figures(attempts).get("motion__jerk_rms_rad_s3")
+    if jerk is None or not setup.demonstration_jerk_rms:
+        return {}
+    demonstrated = setup.demonstration_jerk_rms
+    return {"demonstration_jerk_rms": demonstrated, "jerk_over_demonstrations": round(jerk / demonstrated, 4)}
 
 
 def _settings(setup: Setup) -> dict[str, object]:

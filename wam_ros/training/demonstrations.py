@@ -22,6 +22,7 @@ from wam_ros.core.episode import ACTION, STATE
 from wam_ros.core.errors import DatasetError, mismatch
 from wam_ros.core.policy import Mosaic, Policy
 from wam_ros.core.robot import Robot
+from wam_ros.core.seams import jerk_rms
 from wam_ros.core.stitch import stitch
 from wam_ros.core.types import ByteImage
 from wam_ros.files.assets import load_policy, load_robot
@@ -71,7 +72,7 @@ class Demonstrations:
         names = ", ".join(Path(root).name for root in self.datasets)
         source = f"{len(episodes)} demonstrations, {len(frames)} rows, of {names}"
         layout = VectorLayout("joint_absolute", robot.joint_names)
-        return Material(episodes, layout, policy.mosaic, source, self.state_noise)
+        return Material(episodes, layout, policy.mosaic, source, self.state_noise, _jerk_rms(recordings, robot, policy))
 
     def _recordings(self, robot: Robot, policy: Policy) -> list[Recording]:
         found: list[Recording] = []
@@ -123,6 +124,13 @@ def _episodes(recordings: Sequence[Recording], frames: NDArray[np.uint8]) -> Ite
         prompt = recording.instructions[0]
         yield Episode(frames[begin:end], recording.states, recording.actions, prompt, examples)
         begin = end
+
+
+def _jerk_rms(recordings: Sequence[Recording], robot: Robot, policy: Policy) -> float:
+    """Return the jerk of the arms in what was demonstrated [rad/s^3]; it is what a motion can be measured against."""
+    arms, step_s = ~np.array(robot.gripper_mask), 1 / policy.rate_hz
+    squares = [jerk_rms(recording.actions[:, arms], step_s) ** 2 for recording in recordings if len(recording) > 3]
+    return float(np.sqrt(np.mean(squares))) if squares else 0.0
 
 
 def mosaics(recording: Recording, mosaic: Mosaic) -> Iterator[ByteImage]:

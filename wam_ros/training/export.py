@@ -27,7 +27,8 @@ class Provenance:
         size: the named size whose parameters the model has, but for the fields of the card.
         state, action: layouts of its vectors.
         mosaic: the image that the policy node stitches for it.
-        prompt_template, execute_rows, licence, source, command, prefix_rows, seed: see :class:`Card`.
+        prompt_template, execute_rows, licence, source, command, prefix_rows, seed, demonstration_jerk_rms: see
+            :class:`Card`.
     """
 
     size: str
@@ -41,6 +42,7 @@ class Provenance:
     command: str = ""
     prefix_rows: int = 0
     seed: int = 0
+    demonstration_jerk_rms: float = 0.0
 
 
 def export(
@@ -80,6 +82,7 @@ def export(
         seed=provenance.seed,
         prefix_rows=provenance.prefix_rows,
         command=provenance.command,
+        demonstration_jerk_rms=provenance.demonstration_jerk_rms,
         params=with_changes(params),
     )
     write_card(folder, card)

@@ -21,6 +21,7 @@ class Material:
         layout: of state and action.
         mosaic: of the frames.
         source: in words, for the card.
+        jerk_rms: of the arms in the actions [rad/s^3]; 0 where that means nothing.
         state_noise: standard deviation of what is added to the normalised state.
     """
 
@@ -29,6 +30,7 @@ class Material:
     mosaic: Mosaic
     source: str
     state_noise: float = 0.0
+    jerk_rms: float = 0.0
 
 
 @dataclass(frozen=True)

@@ -126,5 +126,5 @@ def _embedded(prompt: str, params: FastWamParams) -> torch.Tensor:
 def _provenance(spec: TrainSpec, material: Material, command: str) -> Provenance:
     return Provenance(
         spec.size, material.layout, material.layout, material.mosaic, "{task}", spec.execute_rows, "Apache-2.0",
-        material.source, command, prefix_rows=spec.objective.prefix_rows,
+        material.source, command, prefix_rows=spec.objective.prefix_rows, demonstration_jerk_rms=material.jerk_rms,
     )  # fmt: skip
