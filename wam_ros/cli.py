@@ -21,7 +21,7 @@ from wam_ros import __version__
 from wam_ros.bench import BENCHES
 from wam_ros.collect import command as recording
 from wam_ros.core.errors import ConfigError, WamError, mismatch
-from wam_ros.graph import PROGRAMS, RunOptions
+from wam_ros.graph import PROGRAMS, TELEOP_SOURCES, RunOptions
 from wam_ros.training import conversion
 
 OK, FAILED, MISTAKE, INTERRUPTED = 0, 1, 2, 130
@@ -93,6 +93,8 @@ def _add_run(run: argparse.ArgumentParser) -> None:
     )
     run.add_argument("--disturb", action="store_true", help="push the workpiece and let one grip of each attempt slip")
     run.add_argument("--latency-ms", type=float, help="declared inference latency (default: 190 in lockstep)")
+    run.add_argument("--teleop", default="", choices=TELEOP_SOURCES, help="what a person may take over with")
+    run.add_argument("--record", default="", metavar="DATASET", help="folder of the dataset that may be recorded into")
     shown = run.add_mutually_exclusive_group()
     shown.add_argument("--headless", action="store_true", help="open no page (the default)")
     shown.add_argument("--view", action="store_true", help="show the run in the browser")
@@ -140,6 +142,8 @@ def _run(options: argparse.Namespace) -> int:
         randomise=options.randomise,
         disturb=options.disturb,
         view=options.view,
+        teleop=options.teleop,
+        record=options.record,
     )
     plan = prepare(wished, options.set, options.episodes, folder)
     console = Console(highlight=False)

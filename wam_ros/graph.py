@@ -21,7 +21,12 @@ Pace = Literal["realtime", "lockstep"]
 Value = str | int | float | bool
 
 #: Every program below ``wam_ros.nodes``; setup.py installs one executable for each.
-PROGRAMS = ("sim_robot", "policy", "motion", "safety", "viewer", "recorder")
+PROGRAMS = ("sim_robot", "policy", "motion", "safety", "teleop", "viewer", "recorder")
+
+#: What a person may lead the arms with; the scripted expert stands in for him.
+TELEOP_SOURCES = ("leader", "gamepad", "keyboard", "expert")
+#: Nodes at the side: the graph goes on when they end.
+_ASIDE = ("viewer", "recorder")
 
 #: Fast-WAM's time for a chunk on one consumer GPU [s] (arXiv 2603.16666).
 REFERENCE_LATENCY_S = 0.19
@@ -60,6 +65,8 @@ class RunOptions:
         randomise: draw colours, light, cameras and friction of the twin for each attempt.
         disturb: push the workpiece on the way and let one grip be lost.
         view: start the browser view at the side.
+        teleop: what a person may take over with; empty: nothing.
+        record: folder of the dataset into which a recorder may record; empty: no recorder.
         params: further node parameters, as ``(node, parameter, value)``.
     """
 
@@ -72,11 +79,15 @@ class RunOptions:
     randomise: bool = False
     disturb: bool = False
     view: bool = False
+    teleop: str = ""
+    record: str = ""
     params: tuple[tuple[str, str, Value], ...] = ()
 
     def __post_init__(self) -> None:
         if self.pace not in get_args(Pace):
             raise ConfigError(mismatch("pace", " or ".join(get_args(Pace)), repr(self.pace), "choose one"))
+        if self.teleop not in ("", *TELEOP_SOURCES):
+            raise ConfigError(mismatch("teleop", " or ".join(TELEOP_SOURCES), repr(self.teleop), "choose one"))
         if not 0 <= self.latency_s <= 10:
             raise ConfigError(mismatch("latency", "0 to 10 s", f"{self.latency_s} s", "give it in milliseconds"))
         if not 0 <= self.seed < 2**31:
@@ -151,10 +162,24 @@ def build_graph(robot: Robot, task: Task, policy: Policy, options: RunOptions) -
         del line["sim_robot"]
     if options.pace == "lockstep":
         _close_ring(line)
+    # A person stands outside the ring: simulated time cannot wait for him.
+    if options.teleop:
+        by_hand = {**about_robot, "source": options.teleop}
+        line["teleop"] = {**about_task, "policy": "expert"} if options.teleop == "expert" else by_hand
     if options.view:
         line["viewer"] = {**about_task}
+    if options.record:
+        line["recorder"] = {**about_task, "root": options.record}
     _add_params(line, options)
-    return tuple(NodeSpec(name, name, params, required=name != "viewer") for name, params in line.items())
+    return tuple(_spec(name, params, options) for name, params in line.items())
+
+
+def _spec(name: str, params: Mapping[str, Value], options: RunOptions) -> NodeSpec:
+    if name == "teleop" and options.teleop == "expert":
+        # A stand-in for a person is a policy whose chunks are the person's.
+        remaps = tuple((f"policy/{what}", f"teleop/{what}") for what in ("chunk", "mosaic"))
+        return NodeSpec(name, "policy", params, remaps)
+    return NodeSpec(name, name, params, required=name not in _ASIDE)
 
 
 def _check_fits(robot: Robot, task: Task, policy: Policy, options: RunOptions) -> None:
@@ -163,6 +188,8 @@ def _check_fits(robot: Robot, task: Task, policy: Policy, options: RunOptions) -
         raise ConfigError(f"task {task.name} has no scene for the simulated robot {robot.name}; choose a real robot")
     if options.twin != "nominal" and not robot.simulated:
         raise ConfigError(f"only a twin can be {options.twin} and robot {robot.name} is real; leave the option out")
+    if options.teleop == "expert" and not robot.simulated:
+        raise ConfigError(f"teleop expert reads the simulator and robot {robot.name} is real; choose leader or gamepad")
     if options.pace == "lockstep" and not robot.simulated:
         raise ConfigError(f"pace lockstep needs a simulated robot and {robot.name} is real; choose pace realtime")
 

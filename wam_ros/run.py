@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import os
 import signal
+import sys
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from importlib.util import find_spec
@@ -17,7 +18,7 @@ from rich.console import Console
 from wam_ros.core.errors import ConfigError, MissingDependencyError, mismatch
 from wam_ros.environment import additions
 from wam_ros.graph import Plan, RunOptions, make_plan
-from wam_ros.overrides import apply, node_parameters, parse
+from wam_ros.overrides import Assignment, apply, node_parameters, parse
 from wam_ros.runner import NodeEndedError, Runner
 
 if TYPE_CHECKING:
@@ -81,11 +82,22 @@ def prepare(options: RunOptions, assignments: Sequence[str], episodes: int, fold
     if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
         raise ConfigError(f"--out {folder}: expected a new or empty folder, got one that holds files; choose another")
     given = [parse(text) for text in assignments]
+    if options.teleop == "keyboard" and not any((a.place, *a.path) == ("teleop", "terminal") for a in given):
+        given.append(Assignment("teleop", ("terminal",), _terminal()))
     plan = make_plan(replace(options, params=node_parameters(given)))
     plan = make_plan(apply(plan, given, folder / "config"))
     if find_spec("rclpy") is None:
         raise MissingDependencyError("ROS 2 is not installed (no module rclpy); source your ROS, or run make demo")
     return plan
+
+
+def _terminal() -> str:
+    """Return the name of the terminal that this process reads; its nodes have none of their own."""
+    try:
+        return os.ttyname(sys.stdin.fileno())
+    except (OSError, ValueError) as error:
+        remedy = "run it in one, or name one: --set teleop.terminal=/dev/pts/N"
+        raise ConfigError(mismatch("--teleop keyboard", "a terminal", "none", remedy)) from error
 
 
 def play(plan: Plan, episodes: int, folder: Path, console: Console) -> Result:

@@ -98,6 +98,7 @@ def test_a_wrong_robot_is_named_by_file_and_key(capsys, robot_file, change, word
         (["run", "towel_fold", "--set", "policy.options=[1"], "the value is not valid YAML"),
         (["run", "towel_fold", "--set", "robot.cameras.7.rate_hz=1"], "expected 0..2, got 7"),
         (["run", "towel_fold", "--set", "gripper.rate_hz=1.0"], "got gripper"),
+        (["run", "towel_fold", "--teleop", "keyboard"], "--teleop keyboard: expected a terminal, got none"),
         (["run", "towel_fold", "--set", "motion.a.b=1"], "expected PARAMETER="),
         (["bench", "nothing"], "bench: expected sync"),
         (["node", "nothing"], "node: expected sim_robot, policy"),

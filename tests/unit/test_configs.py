@@ -15,7 +15,7 @@ import yaml
 from wam_ros.core.errors import ConfigError, WamError
 from wam_ros.core.policy import check_policy_fits
 from wam_ros.files.assets import load_policy, load_robot, load_task, names
-from wam_ros.graph import PROGRAMS, NodeSpec, RunOptions, make_plan
+from wam_ros.graph import PROGRAMS, TELEOP_SOURCES, NodeSpec, RunOptions, make_plan
 from wam_ros.launching import ARGUMENTS, from_graph, node_keywords, options_from
 from wam_ros.runner import command, params_yaml
 
@@ -35,7 +35,8 @@ def runs() -> list[RunOptions]:
         except ConfigError:
             continue
         found.append(options)
-    return found
+    by_hand = [RunOptions("towel_fold", "sim_r1_lite", "hold", teleop=t, record="set") for t in TELEOP_SOURCES]
+    return [*found, *by_hand]
 
 
 RUNS = runs()
@@ -79,11 +80,13 @@ def test_a_remapping_and_a_number_like_word_survive_the_way_to_the_node(tmp_path
 def test_launch_arguments_stand_for_the_same_plan_as_the_command_line(options):
     view = str(options.view).lower()
     given = {**DEFAULTS, "robot": options.robot, "policy": options.policy, "pace": options.pace, "view": view}
+    given |= {"teleop": options.teleop, "record": options.record}
     assert make_plan(options_from(options.task, given)) == make_plan(options)
 
 
 @pytest.mark.parametrize(
-    ("name", "value"), [("seed", "first"), ("latency_ms", "slow"), ("pace", "fast"), ("seed", "1.5")]
+    ("name", "value"),
+    [("seed", "first"), ("latency_ms", "slow"), ("pace", "fast"), ("seed", "1.5"), ("teleop", "mouse")],
 )
 def test_a_wrong_launch_argument_is_one_sentence(name, value):
     with pytest.raises(ConfigError, match=r"expected .* got"):

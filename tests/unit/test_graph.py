@@ -63,6 +63,31 @@ def test_the_view_stands_at_the_side():
     assert "lockstep_after" not in specs["viewer"].params
 
 
+@pytest.mark.parametrize("source", ["leader", "gamepad", "keyboard"])
+def test_a_person_takes_part_only_when_asked_for_and_stands_outside_the_ring(source):
+    specs = graph(teleop=source, pace="lockstep")
+    assert specs.keys() - graph(pace="lockstep").keys() == {"teleop"}
+    assert {name: specs[name] for name in graph(pace="lockstep")} == graph(pace="lockstep")
+    assert dict(specs["teleop"].params) == {"robot": "sim_r1_lite", "use_sim_time": True, "source": source}
+    assert specs["teleop"].required
+
+
+def test_the_stand_in_for_a_person_is_a_policy_whose_chunks_are_the_persons(robot):
+    stand_in = graph(teleop="expert")["teleop"]
+    assert (stand_in.target, stand_in.params["policy"]) == ("policy", "expert")
+    assert ("policy/chunk", "teleop/chunk") in stand_in.remaps
+    options = replace(TWIN, teleop="expert")
+    with pytest.raises(ConfigError, match="teleop expert reads the simulator and robot sim_r1_lite is real"):
+        build_graph(real(robot), load_task("towel_fold"), load_policy("hold"), options)
+    with pytest.raises(ConfigError, match="teleop: expected leader or gamepad or keyboard or expert, got 'mouse'"):
+        replace(TWIN, teleop="mouse")
+
+
+def test_a_recorder_stands_at_the_side_when_there_is_a_folder_for_it():
+    recorder = graph(record="demos/towel")["recorder"]
+    assert (recorder.params["root"], recorder.required) == ("demos/towel", False)
+
+
 def test_every_node_of_the_graph_is_a_program_of_the_package():
     assert {spec.target for spec in graph(view=True).values()} <= set(PROGRAMS)
 

@@ -12,6 +12,7 @@ from collections import Counter
 from collections.abc import Sequence
 
 import numpy as np
+from numpy.typing import NDArray
 
 from wam_ros.core.methods import at_times
 from wam_ros.core.safety import POLICY, TELEOP, Answer
@@ -79,11 +80,17 @@ class Control:
             return (
                 f"expected the joints {', '.join(self._names)}, got {', '.join(wished.names)}; correct the teleop node"
             )
-        differences = (at_times(wished, (now_ns,))[0][0] - here) * self._arms
-        worst = int(np.abs(differences).argmax())
-        if abs(differences[worst]) <= self._takeover_rad:
+        joint, apart_rad = farthest(self._names, self._arms, at_times(wished, (now_ns,))[0][0], here)
+        if abs(apart_rad) <= self._takeover_rad:
             return ""
         return (
-            f"{self._names[worst]} of the leader is {differences[worst]:+.2f} rad from the robot's, expected at most "
+            f"{joint} of the leader is {apart_rad:+.2f} rad from the robot's, expected at most "
             f"{self._takeover_rad:g}; bring the leader to where the robot is"
         )
+
+
+def farthest(names: Sequence[str], arms: NDArray[np.bool_], wanted: FloatArray, here: FloatArray) -> tuple[str, float]:
+    """Return the joint of the arms that is farthest from where it is wanted, and by how much [rad]."""
+    apart = (wanted - here) * arms
+    worst = int(np.abs(apart).argmax())
+    return names[worst], float(apart[worst])
