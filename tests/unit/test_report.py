@@ -13,7 +13,6 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from rich.console import Console
-from scipy.stats import binomtest
 
 from tests import report_support
 from wam_ros.core.types import Trajectory, nanoseconds
@@ -37,13 +36,6 @@ def side_by_side(views):
 
 
 # summary
-
-
-@settings(deadline=None)
-@given(st.integers(1, 200).flatmap(lambda n: st.tuples(st.integers(0, n), st.just(n))))
-def test_the_wilson_interval_is_the_one_of_the_statistics_library(case):
-    expected = binomtest(*case).proportion_ci(0.95, method="wilson")
-    assert summary.wilson_interval(*case) == pytest.approx((expected.low, expected.high), abs=1e-9)
 
 
 def test_the_summary_counts_what_happened(mixed):

@@ -13,4 +13,5 @@ BENCHES: dict[str, str] = {
     "recorder": "wam_ros.bench.recorder",
     "durability": "wam_ros.bench.durability",
     "handeye": "wam_ros.bench.handeye",
+    "evaluation": "wam_ros.bench.evaluation",
 }

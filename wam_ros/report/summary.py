@@ -4,7 +4,6 @@
 from __future__ import annotations
 
 import json
-import math
 import os
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, replace
@@ -16,6 +15,7 @@ import numpy as np
 from wam_ros.core.policy import Policy
 from wam_ros.core.robot import Robot
 from wam_ros.core.task import Task
+from wam_ros.core.trials.statistics import wilson_interval
 from wam_ros.files.card import checkpoint_folder, parse_card
 from wam_ros.report.recording import Recording
 from wam_ros.report.versions import versions
@@ -31,8 +31,6 @@ COUNTERS = frozenset(
     }
 )
 COUNTER_FAMILIES = ("refused_", "ignored_", "arrivals_", "missing_")
-#: Half width of the central 95 % of a normal distribution.
-Z_95 = 1.959963984540054
 
 
 @dataclass(frozen=True)
@@ -144,19 +142,6 @@ class Run:
     def skew_ms(self) -> np.ndarray:
         """Return the skew of every camera to every leader frame [ms]."""
         return np.concatenate([np.zeros(0), *(attempt.recording.skew_ms() for attempt in self.attempts)])
-
-
-def wilson_interval(successes: int, trials: int) -> tuple[float, float]:
-    """Return the 95 % confidence interval of a success rate (Wilson 1927); (0, 1) without a trial.
-
-    Written out, because the library that has it takes a second and 80 MB to import.
-    """
-    if trials == 0:
-        return 0.0, 1.0
-    rate, spread = successes / trials, Z_95 * Z_95 / trials
-    centre = (rate + spread / 2) / (1 + spread)
-    half = math.sqrt(rate * (1 - rate) * spread + spread * spread / 4) / (1 + spread)
-    return max(0.0, centre - half), min(1.0, centre + half)
 
 
 def summarise(run: Run) -> dict[str, object]:
