@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from wam_ros.core.errors import ConfigError, mismatch
 from wam_ros.models.masks import Procedure
 from wam_ros.models.params import DiTParams, FastWamParams
+from wam_ros.models.vae_cost import encoder_convolutions
 
 
 @dataclass(frozen=True)
@@ -159,25 +160,9 @@ def encode_stage(params: FastWamParams, *, one_frame: bool, weight_bytes: int = 
             size //= 4
             shapes.append((size, 9 * a * b))
     else:
-        shapes = _vae_convolutions(latent.picture_height * latent.picture_width // 4, 1 if one_frame else 3)
+        shapes = encoder_convolutions(latent.picture_height * latent.picture_width, causal=not one_frame)
     flops = sum(2.0 * positions * weights for positions, weights in shapes)
     return Stage("picture", flops, weight_bytes * float(sum(weights for _, weights in shapes)))
-
-
-def _vae_convolutions(positions: int, depth: int) -> list[tuple[int, int]]:
-    """Return (positions, weights) of each convolution of the Wan2.2 encoder from 12 channels on."""
-    widths, square = (160, 160, 320, 640, 640), 9 * depth
-    shapes = [(positions, square * 12 * widths[0])]
-    for level, (a, b) in enumerate(zip(widths, widths[1:], strict=False)):
-        shapes += [(positions, square * a * b)] + 3 * [(positions, square * b * b)]
-        if a != b:
-            shapes.append((positions, a * b))
-        if level < 3:
-            positions //= 4
-            shapes.append((positions, 9 * b * b))
-    top = widths[-1]
-    shapes += 4 * [(positions, square * top * top)] + [(positions, 4 * top * top)]
-    return [*shapes, (positions, square * top * 96), (positions, 96 * 96)]
 
 
 def text_encoder_stage(tokens: int = 128, weight_bytes: int = 2) -> Stage:

@@ -147,26 +147,26 @@ class FastWamParams:
         return self.latent.tokens_per_frame * (self.latent.frames - 1)
 
 
-def _wan_latent(height: int, width: int) -> LatentParams:
+def wan_latent(height: int, width: int) -> LatentParams:
     """Latent of Wan2.2: 16 pixels a position, 48 channels, 2x2 positions a token, 9 frames in 3 latents."""
     return LatentParams("wan_vae", 48, 3, height // 16, width // 16, (1, 2, 2), height, width)
 
 
-def _pixel_latent(height: int, width: int) -> LatentParams:
+def pixel_latent(height: int, width: int, stem: tuple[int, ...] = (32, 64, 96)) -> LatentParams:
     """Latent without a VAE: 16x16 pixels at half size are 8*8*3 = 192 numbers, one token."""
-    return LatentParams("pixels", 192, 3, height // 16, width // 16, (1, 1, 1), height, width, stem=(32, 64, 96))
+    return LatentParams("pixels", 192, 3, height // 16, width // 16, (1, 1, 1), height, width, stem)
 
 
 FULL = FastWamParams(
     video=DiTParams(hidden=3072, ffn=14336, layers=30, heads=24, head_dim=128, text_dim=4096),
     action=DiTParams(hidden=1024, ffn=4096, layers=30, heads=24, head_dim=128, text_dim=4096),
-    latent=_wan_latent(384, 320),
+    latent=wan_latent(384, 320),
 )
 
 TINY = FastWamParams(
     video=DiTParams(hidden=192, ffn=768, layers=5, heads=4, head_dim=48, text_dim=128, freq_dim=128),
     action=DiTParams(hidden=128, ffn=512, layers=5, heads=4, head_dim=48, text_dim=128, freq_dim=128),
-    latent=_pixel_latent(96, 80),
+    latent=pixel_latent(96, 80),
     target="x0",
     text_length=8,
     horizon=16,
@@ -191,7 +191,7 @@ def sized(size: str, **changes: object) -> FastWamParams:
     params = SIZES[size]
     height = changes.pop("picture_height", params.latent.picture_height)
     width = changes.pop("picture_width", params.latent.picture_width)
-    make = _wan_latent if params.latent.codec == "wan_vae" else _pixel_latent
+    make = wan_latent if params.latent.codec == "wan_vae" else pixel_latent
     fields = {f.name for f in dataclasses.fields(params)}
     if unknown := set(changes) - fields:
         raise ConfigError(

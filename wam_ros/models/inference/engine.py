@@ -110,7 +110,9 @@ class Engine:
 
     def _kit(self, expert: Expert, memory: SharedMemory, schedule: Schedule | None) -> Kit:
         s = self.shortcuts
-        layers = FusedLayers(expert, s) if s.fused_blocks else PlainLayers(expert)
+        blocks = expert.layers
+        fused = s.fused_blocks
+        layers = FusedLayers(blocks, fp8=s.fp8, compiled=s.compiled) if fused else PlainLayers(blocks)
         times = schedule.times if schedule else ()
         time = TabulatedTime(expert, times, layers.dtype) if s.modulation_once else LiveTime(expert)
         text = CachedText(expert) if s.text_once else LiveText(expert)

@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
@@ -10,10 +11,9 @@ import torch
 from torch import Tensor
 
 from wam_ros.models.attention import KeysValues, attend
-from wam_ros.models.block import Expert, Modulation
+from wam_ros.models.block import Block, Modulation
 from wam_ros.models.inference import fused
 from wam_ros.models.inference.memory import Role, SharedMemory
-from wam_ros.models.inference.shortcuts import Shortcuts
 from wam_ros.models.inference.sources import TextSource, TimeSource
 from wam_ros.models.rope import Rotation
 
@@ -42,9 +42,9 @@ class Layers(Protocol):
 class PlainLayers:
     """The blocks themselves."""
 
-    def __init__(self, expert: Expert) -> None:
-        self._blocks = expert.layers
-        self.dtype = expert.dtype
+    def __init__(self, blocks: Sequence[Block]) -> None:
+        self._blocks = blocks
+        self.dtype = blocks[0].modulation.dtype
 
     def placing(self, rotation: Rotation) -> Placing:
         """See :class:`Layers`."""
@@ -64,13 +64,13 @@ class FusedLayers:
 
     dtype = torch.float32
 
-    def __init__(self, expert: Expert, shortcuts: Shortcuts) -> None:
-        self._layers = [fused.fuse(block, fp8=shortcuts.fp8) for block in expert.layers]
-        self._sizes = expert.params.heads, expert.params.eps
+    def __init__(self, blocks: Sequence[Block], *, fp8: bool = False, compiled: bool = False) -> None:
+        self._layers = [fused.fuse(block, fp8=fp8) for block in blocks]
+        self._sizes = blocks[0].self_attn.heads, blocks[0].self_attn.eps
         # Complex products are the fastest turn on a CPU; a compiler wants to see real numbers.
-        self._as_complex = not shortcuts.compiled and self._layers[0].norm_qk.device.type == "cpu"
+        self._as_complex = not compiled and self._layers[0].norm_qk.device.type == "cpu"
         self._project, self._finish = fused.project, fused.finish
-        if shortcuts.compiled:
+        if compiled:
             self._project = torch.compile(fused.project, dynamic=False)
             self._finish = torch.compile(fused.finish, dynamic=False)
 
