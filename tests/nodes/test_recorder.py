@@ -244,7 +244,7 @@ def test_the_action_is_what_motion_commits_to_and_the_request_stands_beside_it(m
         wait_until(scene.executor, lambda: maker.instruction == "Fold it again.")
         scene.send(5, start_ns)
         scene.operator.controls.publish(String(data="teleop"))
-        wait_until(scene.executor, lambda: maker.control_source == "teleop")
+        wait_until(scene.executor, lambda: maker.leader == "teleop")
         scene.send(1, start_ns + 5 * PERIOD_NS)
         scene.call("stop")
         scene.until_status(state="IDLE", episodes="1")

@@ -82,8 +82,23 @@ def test_what_the_policy_asked_for_stands_beside_what_was_done(maker):
     rows = feed(maker, range(5))
     assert [None if r.requested is None else round(r.requested[0], 6) for r in rows] == [1, 2, 3, None, None]
     assert [row.control_source for row in rows] == ["policy", "policy", "policy", "", ""]
-    maker.control_source = "teleop"
-    assert {row.control_source for row in feed(maker, range(5, 7))} == {"teleop"}
+
+
+def test_a_row_is_marked_by_who_led_at_its_time_even_when_that_is_known_before_the_row(maker):
+    maker.on_committed(commitment(0, 10.0))
+    maker.on_leader("policy", 0)
+    maker.on_leader("teleop", START_NS + 3 * PERIOD_NS)
+    maker.on_leader("policy", START_NS + 5 * PERIOD_NS)
+    rows = feed(maker, range(6))
+    assert [row.control_source for row in rows] == ["policy", "policy", "teleop", "teleop", "policy", "policy"]
+    assert maker.renewed().leader == "policy"
+
+
+def test_who_leads_controls_nothing_while_motion_commands_nothing(maker):
+    maker.on_leader("teleop", 0)
+    assert {row.control_source for row in feed(maker, range(3))} == {""}
+    maker.on_leader("hand", 0)
+    assert {row.control_source for row in feed(maker, range(4, 6))} == {"hand"}
 
 
 def test_lost_frames_of_the_leader_are_filled_in_and_say_so(maker):
@@ -195,6 +210,38 @@ def test_an_episode_may_be_marked_when_it_is_over(session, observe):
     session.mark(success=False)
     session.wait()
     assert recordings(session)[0].described.success == "failure"
+
+
+@pytest.mark.parametrize("after", [0, 2, 12])
+def test_an_episode_with_a_pre_roll_begins_before_it_was_asked_for_with_the_pictures_of_that_time(
+    session, observe, after
+):
+    session._preroll_ns = 5 * PERIOD_NS
+    observe(range(20))
+    session.start()
+    observe(range(20, 20 + after))
+    session.stop()
+    session.wait()
+    observe(range(40, 43))
+    session.start()
+    session.discard()
+    session.wait()
+    (recording,) = recordings(session)
+    np.testing.assert_array_equal(recording.values("stamp_ns"), [seen(f).stamp_ns for f in range(15, 20 + after)])
+    for frame, picture in enumerate(recording.pictures("head"), 15):
+        assert abs(float(picture.mean()) - frame) < 2
+    assert not recording.values("filled").any()
+
+
+def test_a_pre_roll_forgets_what_lies_before_a_jump_of_the_clock(session, observe):
+    session._preroll_ns = 5 * PERIOD_NS
+    observe([*range(100, 110), 3, 4])
+    session.start()
+    observe([5])
+    session.stop()
+    session.wait()
+    (recording,) = recordings(session)
+    np.testing.assert_array_equal(recording.values("stamp_ns"), [seen(f).stamp_ns for f in (3, 4, 5)])
 
 
 def test_depth_that_never_came_is_unknown_and_counted(session, observe):

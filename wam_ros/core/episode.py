@@ -18,8 +18,9 @@ from typing import Any, Literal
 import numpy as np
 
 from wam_ros.core.errors import ConfigError, DatasetError, mismatch
+from wam_ros.core.joint_topics import feedback_topics
 from wam_ros.core.robot import Robot
-from wam_ros.core.types import ByteImage, DepthImage, FloatArray
+from wam_ros.core.types import NS_PER_S, ByteImage, DepthImage, FloatArray
 
 Dtype = Literal["float32", "float64", "int64", "bool", "string"]
 PictureKind = Literal["color", "depth", "depth_archive"]
@@ -221,3 +222,10 @@ def values_of(row: Row, robot: Robot, cameras: Sequence[str]) -> dict[str, Any]:
         "complete": row.complete,
         "filled": row.filled,
     }
+
+
+def periods_ns(robot: Robot, layout: EpisodeLayout) -> dict[str, int]:
+    """Return stream to nominal period of what an episode cannot do without."""
+    cameras = {name: round(NS_PER_S / robot.camera(name).rate_hz) for name in layout.cameras}
+    joints = {f"joints/{topic.name}": round(NS_PER_S / topic.stream.rate_hz) for topic in feedback_topics(robot)}
+    return {**cameras, **joints}

@@ -9,14 +9,17 @@ from dataclasses import replace
 
 import numpy as np
 
+from wam_ros.core.control import SOURCES
 from wam_ros.core.episode import COMMITTED, NEXT_STATE, Row
+from wam_ros.core.safety import POLICY
 from wam_ros.core.types import NS_PER_S, Chunk, FloatArray, Observation, Trajectory, seconds
 
 #: What motion committed to is said again several times a second; older than this, it no longer commands.
 _IN_FORCE_NS = 500_000_000
 #: A longer hole is not filled: nobody knows what happened in it.
 _LONGEST_FILL_NS = NS_PER_S
-_REMEMBERED = 64
+#: More than is said while a pre-roll waits; a person's chunks make motion say it 20 times a second.
+_REMEMBERED = 256
 
 
 class RowMaker:
@@ -32,7 +35,6 @@ class RowMaker:
 
     Attributes:
         instruction: the task in words, from now on.
-        control_source: who is in control, from now on; empty: the policy whenever it asks for something.
         filled: rows filled in.
         holes: stretches too long to fill.
         crowded: observations left out because they followed the last one too closely.
@@ -40,12 +42,29 @@ class RowMaker:
     """
 
     def __init__(self, names: Sequence[str], period_ns: int) -> None:
-        self.instruction = self.control_source = self.ended = ""
+        self.instruction = self.ended = ""
         self.filled = self.holes = self.crowded = 0
         self._names, self._period_ns = tuple(names), period_ns
         self._pending: Row | None = None
         self._committed: deque[Trajectory] = deque(maxlen=_REMEMBERED)
         self._chunks: deque[Chunk] = deque(maxlen=_REMEMBERED)
+        self._leaders: deque[tuple[int, str]] = deque(maxlen=_REMEMBERED)
+
+    def renewed(self) -> RowMaker:
+        """Return a maker for the next episode that remembers what has been said up to now."""
+        new = RowMaker(self._names, self._period_ns)
+        new.instruction = self.instruction
+        new._committed, new._chunks, new._leaders = self._committed, self._chunks, self._leaders
+        return new
+
+    @property
+    def leader(self) -> str:
+        """Who leads the arms now; empty until somebody has said so."""
+        return self._leaders[-1][1] if self._leaders else ""
+
+    def on_leader(self, leader: str, now_ns: int) -> None:
+        """Take who leads the arms from now on: a row is marked by who led at its time, not by who leads when it is made."""
+        self._leaders.append((now_ns, leader))
 
     def on_committed(self, trajectory: Trajectory) -> None:
         """Take what motion will execute from now on; that of other joints is not ours."""
@@ -87,7 +106,7 @@ class RowMaker:
             action=seen.joints.position,
             requested=None,
             action_source=NEXT_STATE,
-            control_source=self.control_source,
+            control_source="",
             capture_ns={name: view.stamp_ns for name, view in seen.views.items()},
             complete=seen.complete,
             filled=False,
@@ -117,8 +136,15 @@ class RowMaker:
             action=after.state if command is None else command,
             action_source=NEXT_STATE if command is None else COMMITTED,
             requested=requested,
-            control_source=row.control_source or ("policy" if requested is not None else ""),
+            control_source=self._in_control(at_ns, command is not None, requested is not None),
         )
+
+    def _in_control(self, at_ns: int, commanded: bool, requested: bool) -> str:
+        """Who was in control: whom motion followed, if it commanded; where nobody says, a policy that asked for something."""
+        said = next((leader for since_ns, leader in reversed(self._leaders) if since_ns <= at_ns), "")
+        if said in SOURCES and not commanded:
+            return ""
+        return said or (POLICY if requested else "")
 
     def _command(self, at_ns: int) -> FloatArray | None:
         for trajectory in reversed(self._committed):

@@ -19,11 +19,9 @@ from std_msgs.msg import String
 from std_srvs.srv import SetBool, Trigger
 from trajectory_msgs.msg import JointTrajectory
 
-from wam_ros.core.episode import EpisodeLayout, layout_of
+from wam_ros.core.episode import EpisodeLayout, layout_of, periods_ns
 from wam_ros.core.errors import ConfigError, ShapeError, UnsafeCommandError, WamError, mismatch
-from wam_ros.core.joint_topics import feedback_topics
-from wam_ros.core.robot import Robot
-from wam_ros.core.types import NS_PER_S
+from wam_ros.core.types import nanoseconds
 from wam_ros.files.assets import load_robot, load_task
 from wam_ros.files.dataset.dataset import Dataset
 from wam_ros.files.dataset.session import RECORDING, Session
@@ -33,7 +31,8 @@ from wam_ros.ros.main import run_node
 from wam_ros.ros.observe import ObservationSource
 from wam_ros.ros.overhear import Overhearing
 from wam_ros.ros.params import declare, parameter
-from wam_ros.ros.qos import COMMAND, LATCHED, STATE
+from wam_ros.ros.qos import COMMAND, EVENT, LATCHED, STATE
+from wam_ros.ros.requests import FAILURE, MARKS, SUCCESS
 from wam_ros.ros.status import ERROR, OK, WARN, StatusReporter, Value
 from wam_ros.ros.timebase import steady_clock
 
@@ -52,6 +51,7 @@ class RecorderParams:
     cameras: tuple[str, ...] = parameter((), description="those recorded; none: all of the robot's")
     depth: str = parameter("both", description="none; dataset (12 bits); archive (lossless); both")
     codec: str = parameter("auto", description="of a new dataset: av1, h264, or auto: what this machine can afford")
+    preroll_s: float = parameter(0.0, description="episodes begin so long before", unit="s", lower=0, upper=10)
     archive_pictures: bool = parameter(False, description="also archive raw pictures as they come; large")
 
     def __post_init__(self) -> None:
@@ -71,7 +71,8 @@ class RecorderNode(Node):
         deep = params.depth in ("dataset", "both")
         layout = layout_of(robot, cameras, depth=deep, archive_depth=params.depth in ("archive", "both"))
         dataset = Dataset(Path(params.root), layout, robot, _color_codec(params.codec, layout))
-        self._session = Session(dataset, robot, layout, _periods_ns(robot, layout))
+        preroll_ns = nanoseconds(params.preroll_s)
+        self._session = Session(dataset, robot, layout, periods_ns(robot, layout), preroll_ns)
         if self._session.news:
             self.get_logger().warning(f"after a crash: {self._session.news}")
         if params.task:
@@ -104,6 +105,7 @@ class RecorderNode(Node):
         self.create_subscription(JointTrajectory, "policy/chunk", self._on_chunk, COMMAND)
         self.create_subscription(String, "instruction", self._on_instruction, LATCHED)
         self.create_subscription(String, "control/source", self._on_control_source, LATCHED)
+        self.create_subscription(String, MARKS, self._on_word, EVENT)
 
     def _serve(self) -> None:
         for name, act in (("start", self._start), ("stop", self._stop), ("discard", self._discard)):
@@ -131,7 +133,12 @@ class RecorderNode(Node):
         self._session.rows.instruction = msg.data
 
     def _on_control_source(self, msg: String) -> None:
-        self._session.rows.control_source = msg.data
+        self._session.rows.on_leader(msg.data, int(self.get_clock().now().nanoseconds))
+
+    def _on_word(self, msg: String) -> None:
+        if msg.data in (SUCCESS, FAILURE):
+            _, said = self._attempt(lambda: self._session.mark(msg.data == SUCCESS))
+            self.get_logger().info(said)
 
     # -- what the operator asks ------------------------------------------------------------
 
@@ -181,13 +188,6 @@ def _color_codec(wanted: str, layout: EpisodeLayout) -> Codec:
     streams = [stream for stream in layout.streams if stream.kind == "color"]
     largest = max(streams, key=lambda stream: stream.height * stream.width)
     return choose_color_codec(largest.height, largest.width, len(streams), layout.fps)
-
-
-def _periods_ns(robot: Robot, layout: EpisodeLayout) -> dict[str, int]:
-    """Nominal periods of what an episode cannot do without."""
-    cameras = {name: round(NS_PER_S / robot.camera(name).rate_hz) for name in layout.cameras}
-    joints = {f"joints/{topic.name}": round(NS_PER_S / topic.stream.rate_hz) for topic in feedback_topics(robot)}
-    return {**cameras, **joints}
 
 
 def main() -> None:

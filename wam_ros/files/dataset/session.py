@@ -6,6 +6,7 @@ Only closing takes time; it is done by a thread, and the next episode waits for 
 
 from __future__ import annotations
 
+from collections import deque
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from time import monotonic
@@ -28,6 +29,8 @@ from wam_ros.files.dataset.tables import INSTRUCTION
 IDLE, RECORDING, CLOSING = "IDLE", "RECORDING", "CLOSING"
 #: Rows that may wait for the encoders without pictures of their own.
 MOST_OWED = 60
+#: Observations that become rows at each new one, until a pre-roll has been caught up with.
+CATCH_UP = 2
 _Owed = tuple[dict[str, Any], dict[str, NDArray[Any]]]
 
 
@@ -39,6 +42,7 @@ class Session:
         robot: whose observations come.
         layout: of the dataset.
         periods_ns: stream to nominal period, for the ledger.
+        preroll_ns: an episode begins so long before it is asked for; what was seen meanwhile is kept in memory.
 
     Attributes:
         rows: makes the rows of the open episode; told of chunks, commands and instructions by the caller.
@@ -47,11 +51,20 @@ class Session:
         failed: the last closing did not succeed.
     """
 
-    def __init__(self, dataset: Dataset, robot: Robot, layout: EpisodeLayout, periods_ns: Mapping[str, int]) -> None:
+    def __init__(
+        self,
+        dataset: Dataset,
+        robot: Robot,
+        layout: EpisodeLayout,
+        periods_ns: Mapping[str, int],
+        preroll_ns: int = 0,
+    ) -> None:
         self.dataset, self.save_s, self.failed = dataset, 0.0, False
         self.news = "; ".join(dataset.recovered)
         self._robot, self._layout, self._periods_ns = robot, layout, dict(periods_ns)
-        self.rows = self._new_rows()
+        self.rows = RowMaker(robot.joint_names, round(NS_PER_S / layout.fps))
+        self._preroll_ns = preroll_ns
+        self._waiting: deque[Observation] = deque()
         self._episode: OpenEpisode | None = None
         self._ledger = Ledger({})
         self._success = ""
@@ -79,9 +92,7 @@ class Session:
         """
         if self.state != IDLE:
             raise DatasetError(f"recorder: is {self.state}; stop the episode, or wait until it is closed")
-        instruction, control = self.rows.instruction, self.rows.control_source
-        self.rows = self._new_rows()
-        self.rows.instruction, self.rows.control_source = instruction, control
+        self.rows = self.rows.renewed()
         self._ledger, self._success = Ledger(self._periods_ns), ""
         self._depth_missing = self._repeated = 0
         self._last = {}
@@ -96,8 +107,9 @@ class Session:
             DatasetError: none is open.
         """
         episode = self._opened()
-        for row in self.rows.finish():
-            self._append(episode, row)
+        late = [row for seen in self._waiting for row in self._rows_of(seen)]
+        self._waiting.clear()
+        self._owed += [self._entry(row) for row in (*late, *self.rows.finish())]  # the closing thread waits for room
         self._episode, owed, self._owed = None, self._owed, []
         ledger, success = self._account(episode, len(owed)), self._success
         self._do(lambda: self._close(episode, owed, success, ended, ledger))
@@ -111,6 +123,7 @@ class Session:
             DatasetError: none is open.
         """
         episode, self._episode, self._owed = self._opened(), None, []
+        self._waiting.clear()
         self._do(lambda: self.dataset.discard(episode))
         self.news = f"episode {episode.index}: discarded"
         return self.news
@@ -147,13 +160,14 @@ class Session:
     # -- what is heard ---------------------------------------------------------------------
 
     def observe(self, observation: Observation) -> None:
-        """Take an observation; it becomes a row if an episode is open."""
+        """Take an observation; it becomes a row if an episode is open, or is begun soon."""
+        self._waiting.append(observation)
         if self._episode is None:
+            self._forget_before(observation.stamp_ns - self._preroll_ns)
             return
-        for name, view in observation.views.items():
-            self._ledger.skew(name, view.skew_ns)
-        for row in self.rows.add(observation):
-            self._append(self._episode, row)
+        for _ in range(min(CATCH_UP, len(self._waiting))):
+            for row in self._rows_of(self._waiting.popleft()):
+                self._append(self._episode, row)
         if self.rows.ended:
             self.stop(self.rows.ended)
 
@@ -196,8 +210,15 @@ class Session:
 
     # --------------------------------------------------------------------------------------
 
-    def _new_rows(self) -> RowMaker:
-        return RowMaker(self._robot.joint_names, round(NS_PER_S / self._layout.fps))
+    def _forget_before(self, stamp_ns: int) -> None:
+        """Keep what a pre-roll may need; all of it is of another time when the clock went back."""
+        while self._waiting and not stamp_ns < self._waiting[0].stamp_ns <= self._waiting[-1].stamp_ns:
+            self._waiting.popleft()
+
+    def _rows_of(self, seen: Observation) -> list[Row]:
+        for name, view in seen.views.items():
+            self._ledger.skew(name, view.skew_ns)
+        return self.rows.add(seen)
 
     def _opened(self) -> OpenEpisode:
         if self._episode is None:
@@ -206,15 +227,18 @@ class Session:
 
     def _append(self, episode: OpenEpisode, row: Row) -> None:
         """Hand a row over. When there is no room its pictures are given up, and those before it stand in for them."""
-        values = {**values_of(row, self._robot, self._layout.cameras), INSTRUCTION.key: row.instruction}
-        self._owed.append((values, self._pictures(row)))
+        values, pictures = self._entry(row)
+        self._owed.append((values, pictures))
         while self._owed and episode.append(*self._owed[0]):
             self._last = self._owed.pop(0)[1]
         if self._owed:
             self._repeated += 1
-            pictures = self._last or self._owed[-1][1]  # the first row keeps its own
-            self._last = self._last or pictures
+            pictures = self._last = self._last or pictures  # the first row keeps its own
             self._owed[-1] = ({**values, "filled": True, "complete": False}, pictures)
+
+    def _entry(self, row: Row) -> _Owed:
+        values = {**values_of(row, self._robot, self._layout.cameras), INSTRUCTION.key: row.instruction}
+        return values, self._pictures(row)
 
     def _pictures(self, row: Row) -> dict[str, NDArray[Any]]:
         pictures: dict[str, NDArray[Any]] = {}
