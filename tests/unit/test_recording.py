@@ -301,7 +301,7 @@ def test_an_encoder_that_never_catches_up_ends_the_episode(session, observe, mon
     session.wait()
     (recording,) = recordings(session)
     assert (len(recording), recording.described.ended) == (20, "the encoders or the disk cannot keep up")
-    assert recording.values("filled").all()
+    assert recording.values("filled")[:-1].all()  # the last row is handed over when there is time
 
 
 def test_ending_the_session_closes_what_is_open(session, observe):
