@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from wam_ros.core.card import Card, Normaliser, VectorLayout, check_card_fits
+from wam_ros.core.card import Card, DepthCoding, Normaliser, VectorLayout, check_card_fits
 from wam_ros.core.errors import ConfigError, ShapeError
 from wam_ros.files.assets import load_policy
 from wam_ros.files.card import WEIGHTS, read_card, sha256_of, write_card
@@ -100,3 +100,26 @@ def test_a_folder_without_card_or_with_an_unknown_key_is_refused_with_its_path(c
     path.write_text(path.read_text().replace('"steps"', '"stepz"'))
     with pytest.raises(ConfigError, match=r"\$\.stepz"):
         read_card(tmp_path)
+
+
+@given(st.floats(0.05, 2), st.floats(0.1, 10), st.floats(0, 1))
+def test_a_distance_between_near_and_far_survives_its_coding(near, span, share):
+    coding = DepthCoding(near, near + span)
+    distance = np.array([near + share * span])
+    np.testing.assert_allclose(coding.inverse(coding.forward(distance)), distance, rtol=1e-9)
+
+
+def test_depth_is_one_at_near_minus_one_at_far_and_where_nothing_is_known():
+    coding = DepthCoding(0.2, 2.0)
+    known = coding.forward(np.array([0.2, 2.0, 0.1, 9.0]))
+    np.testing.assert_allclose(known, [1, -1, 1, -1])
+    np.testing.assert_array_equal(coding.forward(np.array([0.0, np.nan, np.inf, -1.0])), -1)
+    with pytest.raises(ConfigError, match="near_m < far_m"):
+        DepthCoding(2.0, 0.2)
+
+
+def test_a_card_with_a_depth_coding_is_read_as_it_was_written(tmp_path, card):
+    (tmp_path / WEIGHTS).write_bytes(b"weights")
+    marked = dataclasses.replace(card, depth=DepthCoding(0.2, 2.0), weights_sha256=sha256_of(tmp_path / WEIGHTS))
+    write_card(tmp_path, marked)
+    assert read_card(tmp_path) == marked

@@ -8,7 +8,7 @@ from argparse import ArgumentParser, Namespace
 
 def add_arguments(parser: ArgumentParser) -> None:
     """Declare the options of ``wam bench model``."""
-    parser.add_argument("--model", default="fastwam", help="fastwam, fastwam_joint or fastwam_idm")
+    parser.add_argument("--model", default="fastwam", help="fastwam, fastwam_joint, fastwam_idm or xwam")
     parser.add_argument("--size", default="tiny", choices=("tiny", "full"))
     parser.add_argument("--device", default="cpu", choices=("cpu", "cuda"))
     parser.add_argument("--repeats", type=int, default=40, help="timed chunks of each kind")
@@ -25,13 +25,9 @@ def run(options: Namespace | None = None) -> dict[str, float | str]:
         options = parser.parse_args([])
     # torch is heavy, and the list of benches must not need it.
     from wam_ros.models.measure import measure
+    from wam_ros.models.xwam.measure import measure as measure_xwam
 
-    return measure(
-        options.model,
-        options.size,
-        options.device,
-        repeats=options.repeats,
-        threads=options.threads,
-        fp8=options.fp8,
-        gpu_name=options.gpu,
-    )
+    given = {"repeats": options.repeats, "threads": options.threads, "fp8": options.fp8, "gpu_name": options.gpu}
+    if options.model == "xwam":
+        return measure_xwam(options.size, options.device, **given)
+    return measure(options.model, options.size, options.device, **given)

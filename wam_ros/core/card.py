@@ -78,11 +78,46 @@ class VectorLayout:
     Attributes:
         kind: joint positions or tool poses (xyz [m], quaternion xyzw or axis-angle), each with the
             gripper's opening last; absolute, or relative to the observed state at the chunk's start.
+            ``pose_scalar_first`` has the quaternion's w first; ``pose_steps`` are differences from row to row,
+            of the opening too, beginning at the observed state.
         names: (A,) one for each dimension, in order; joint layouts use the robot's joint names.
     """
 
-    kind: Literal["joint_absolute", "joint_relative", "pose_absolute", "pose_relative"]
+    kind: Literal[
+        "joint_absolute", "joint_relative", "pose_absolute", "pose_relative", "pose_scalar_first", "pose_steps"
+    ]
     names: tuple[str, ...]
+
+
+@dataclass(frozen=True)
+class DepthCoding:
+    """How metres become the picture of -1..1 that a model of depth learns.
+
+    Depth is inverse: 1 at ``near_m``, -1 at ``far_m`` and beyond, even in 1 / distance between.
+
+    Attributes:
+        near_m, far_m: bounds of the distance along the optical axis; what is unknown is 0 m.
+    """
+
+    near_m: float
+    far_m: float
+
+    def __post_init__(self) -> None:
+        if not 0 < self.near_m < self.far_m < np.inf:
+            raise ConfigError(mismatch("depth coding", "0 < near_m < far_m", (self.near_m, self.far_m), "swap them"))
+
+    def forward(self, depth_m: FloatArray) -> FloatArray:
+        """Return the picture of distances of any shape; where the distance is not known it is -1, as if far."""
+        known = np.isfinite(depth_m) & (depth_m > 0)
+        inverse = 1 / np.where(known, depth_m, self.far_m)
+        picture = 2 * (inverse - 1 / self.far_m) / (1 / self.near_m - 1 / self.far_m) - 1
+        return np.clip(picture, -1.0, 1.0)
+
+    def inverse(self, picture: FloatArray) -> FloatArray:
+        """Return distances [m], within near_m..far_m, of pictures of any shape."""
+        share = (np.clip(picture, -1.0, 1.0) + 1) / 2
+        distance: FloatArray = 1 / (1 / self.far_m + share * (1 / self.near_m - 1 / self.far_m))
+        return distance
 
 
 @dataclass(frozen=True)
@@ -135,6 +170,7 @@ class Card:
     command: str = ""
     demonstration_jerk_rms: float = 0.0
     params: dict[str, float | int | bool | str] = field(default_factory=dict)
+    depth: DepthCoding | None = None
 
     def __post_init__(self) -> None:
         if self.format != FORMAT:

@@ -72,7 +72,7 @@ def measure(
     if model not in VARIANTS:
         raise ConfigError(mismatch("model", ", ".join(VARIANTS), model, "choose one of them"))
     params = sized(size, variant=VARIANTS[model], target="velocity")
-    _check(size, device)
+    check_device(size, device)
     before = torch.get_num_threads()
     torch.set_num_threads(threads)
     try:
@@ -82,7 +82,12 @@ def measure(
         torch.set_num_threads(before)
 
 
-def _check(size: str, device: str) -> None:
+def check_device(size: str, device: str) -> None:
+    """Refuse a device that is not there, or that is too small.
+
+    Raises:
+        ConfigError: with the remedy.
+    """
     if device not in {"cpu", "cuda"}:
         raise ConfigError(mismatch("device", "cpu or cuda", device, "choose one of them"))
     if device == "cuda" and not torch.cuda.is_available():
@@ -165,7 +170,7 @@ def in_turns(works: Sequence[Callable[[], object]], repeats: int) -> list[list[f
     return times
 
 
-def cpu_ceiling(model: FastWam) -> Ceiling:
+def cpu_ceiling(model: nn.Module) -> Ceiling:
     """Measure what this CPU can do: a large float32 product, and reading as many bytes as the model has."""
     a = torch.randn(512, 512)
     weights = torch.randn(sum(p.numel() for p in model.parameters()))

@@ -19,19 +19,23 @@ from wam_ros.core.errors import BackendError, ConfigError, mismatch
 from wam_ros.core.robot import Robot
 from wam_ros.core.transforms import rigid
 from wam_ros.core.types import FloatArray
-from wam_ros.kinematics.forward import Kinematics
 from wam_ros.kinematics.inverse import ToolSolver
+from wam_ros.policies.poses import Tools
 
 REACH_TOLERANCE_M = 0.01
 """A target farther than this from what the arm can reach is not this robot's action."""
 
 
-class Layout(Protocol):
-    """A vector layout bound to a robot."""
+class StateLayout(Protocol):
+    """A layout of states bound to a robot."""
 
     def state(self, joints: FloatArray) -> FloatArray:
-        """Return the vector (A,) of measured joints (J,), seen as a state."""
+        """Return the vector (P,) of measured joints (J,)."""
         ...
+
+
+class ActionLayout(Protocol):
+    """A layout of actions bound to a robot."""
 
     def positions(self, rows: FloatArray, joints: FloatArray) -> FloatArray:
         """Return joint positions (K, J) of action rows (K, A), given the observed joints (J,)."""
@@ -40,6 +44,10 @@ class Layout(Protocol):
     def rows(self, positions: FloatArray, joints: FloatArray) -> FloatArray:
         """Return the action rows (K, A) that mean these joint positions (K, J): a committed prefix."""
         ...
+
+
+class Layout(StateLayout, ActionLayout, Protocol):
+    """A layout that serves for both."""
 
 
 def layout_of(declared: VectorLayout, robot: Robot) -> Layout:
@@ -91,18 +99,14 @@ class Poses:
 
     def __init__(self, robot: Robot, *, relative: bool) -> None:
         self._robot, self._is_relative = robot, relative
-        self._kinematics = Kinematics(robot)
-        self._solvers = [ToolSolver(self._kinematics, arm) for arm in robot.arms]
+        self._tools = Tools(robot)
+        self._solvers = [ToolSolver(self._tools.kinematics, arm) for arm in robot.arms]
         self._width = 7 if relative else 8
-        ends = np.cumsum([len(arm.joints) + 1 for arm in robot.arms])
-        self._slices = [
-            slice(int(end) - len(arm.joints) - 1, int(end)) for end, arm in zip(ends, robot.arms, strict=True)
-        ]
 
     def state(self, joints: FloatArray) -> FloatArray:
         """Return absolute poses and openings (8 for each arm)."""
         return np.concatenate(
-            [_absolute(T, g) for T, g in zip(self._tools(joints), self._openings(joints), strict=True)]
+            [_absolute(T, g) for T, g in zip(self._tools.poses(joints), self._tools.openings(joints), strict=True)]
         )
 
     def positions(self, rows: FloatArray, joints: FloatArray) -> FloatArray:
@@ -111,12 +115,12 @@ class Poses:
         Raises:
             BackendError: a pose out of the arm's reach.
         """
-        start = self._tools(joints)
+        start = self._tools.poses(joints)
         out, last = np.empty((len(rows), len(joints))), joints.copy()
         for k, row in enumerate(rows):
             for a, part in enumerate(row.reshape(-1, self._width)):
                 T = self._target(part[:-1], start[a])
-                arm = self._slices[a]
+                arm = self._tools.slices[a]
                 found = self._solvers[a].solve(T, last[arm][:-1])
                 if found.point_error_m > REACH_TOLERANCE_M:
                     what = f"row {k}: tool of arm {self._robot.arms[a].name}"
@@ -128,11 +132,11 @@ class Poses:
 
     def rows(self, positions: FloatArray, joints: FloatArray) -> FloatArray:
         """Return the poses of given joint positions."""
-        start = self._tools(joints)
+        start = self._tools.poses(joints)
         return np.stack([self._row(position, start) for position in positions])
 
     def _row(self, position: FloatArray, start: list[FloatArray]) -> FloatArray:
-        parts = zip(self._tools(position), start, self._openings(position), strict=True)
+        parts = zip(self._tools.poses(position), start, self._tools.openings(position), strict=True)
         if not self._is_relative:
             return np.concatenate([_absolute(T, opening) for T, _, opening in parts])
         return np.concatenate([_relative(T, T0, opening) for T, T0, opening in parts])
@@ -142,12 +146,6 @@ class Poses:
             turn = Rotation.from_rotvec(part[3:6]).as_matrix()
             return rigid(turn @ start[:3, :3], start[:3, 3] + part[:3])
         return rigid(Rotation.from_quat(part[3:7]).as_matrix(), part[:3])
-
-    def _tools(self, joints: FloatArray) -> list[FloatArray]:
-        return [self._kinematics.tool_pose(joints, arm) for arm in self._robot.arms]
-
-    def _openings(self, joints: FloatArray) -> list[float]:
-        return [float(joints[arm][-1]) for arm in self._slices]
 
 
 def _absolute(T: FloatArray, opening: float) -> FloatArray:
