@@ -252,7 +252,10 @@ def test_the_action_is_what_motion_commits_to_and_the_request_stands_beside_it(m
     np.testing.assert_allclose(recording.actions[:, 0], [0.1, 0.2, 0.3, 0.4, 0.5, 0.6], atol=1e-6)
     np.testing.assert_allclose(recording.values("requested_action")[:3, 0], [0.5, 0.6, 0.7], atol=1e-6)
     assert recording.values("requested").tolist() == [True] * 3 + [False] * 3
-    assert recording.values("control_source").tolist() == ["policy"] * 3 + ["", "", "teleop"]
+    said_ns = maker._leaders[-1][0]
+    marked = ["teleop" if stamp_ns >= said_ns else "" for stamp_ns in recording.values("stamp_ns")]
+    assert recording.values("control_source").tolist() == ["policy"] * 3 + marked[3:]
+    assert start_ns < said_ns
     assert recording.instructions == ["Fold it again."] * 6
 
 

@@ -90,7 +90,7 @@ def test_a_row_is_marked_by_who_led_at_its_time_even_when_that_is_known_before_t
     maker.on_leader("teleop", START_NS + 3 * PERIOD_NS)
     maker.on_leader("policy", START_NS + 5 * PERIOD_NS)
     rows = feed(maker, range(6))
-    assert [row.control_source for row in rows] == ["policy", "policy", "teleop", "teleop", "policy", "policy"]
+    assert [row.control_source for row in rows] == ["policy"] * 3 + ["teleop"] * 2 + ["policy"]
     assert maker.renewed().leader == "policy"
 
 

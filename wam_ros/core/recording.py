@@ -136,12 +136,12 @@ class RowMaker:
             action=after.state if command is None else command,
             action_source=NEXT_STATE if command is None else COMMITTED,
             requested=requested,
-            control_source=self._in_control(at_ns, command is not None, requested is not None),
+            control_source=self._in_control(row.stamp_ns, command is not None, requested is not None),
         )
 
-    def _in_control(self, at_ns: int, commanded: bool, requested: bool) -> str:
+    def _in_control(self, stamp_ns: int, commanded: bool, requested: bool) -> str:
         """Who was in control: whom motion followed, if it commanded; where nobody says, a policy that asked for something."""
-        said = next((leader for since_ns, leader in reversed(self._leaders) if since_ns <= at_ns), "")
+        said = next((leader for since_ns, leader in reversed(self._leaders) if since_ns <= stamp_ns), "")
         if said in SOURCES and not commanded:
             return ""
         return said or (POLICY if requested else "")

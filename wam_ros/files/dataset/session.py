@@ -112,9 +112,10 @@ class Session:
         self._owed += [self._entry(row) for row in (*late, *self.rows.finish())]  # the closing thread waits for room
         self._episode, owed, self._owed = None, self._owed, []
         ledger, success = self._account(episode, len(owed)), self._success
+        said = f"episode {episode.index}: {ledger['rows']} rows, {ended}"  # the thread may be quick to say more
+        self.news = said
         self._do(lambda: self._close(episode, owed, success, ended, ledger))
-        self.news = f"episode {episode.index}: {episode.rows + len(owed)} rows, {ended}"
-        return self.news
+        return said
 
     def discard(self) -> str:
         """Throw the open episode away.
