@@ -99,6 +99,7 @@ class Cell(Node):
             "arm": self.create_client(SetBool, "arm"),
             "safety_stop": self.create_client(Trigger, "safety_stop"),
             "safety_reset": self.create_client(Trigger, "safety_reset"),
+            "approach": self.create_client(Trigger, "approach"),
         }
 
     # -- what the test does ----------------------------------------------------------------

@@ -108,6 +108,22 @@ def test_without_safety_the_arms_rest_and_motion_says_why(cell):
     assert cell.cause in {"SAFETY_SILENT", "MOTION_SILENT"}  # whichever it reads first when it wakes
 
 
+def test_a_chunk_that_begins_far_away_is_approached_slowly_when_somebody_asks(cell):
+    cell.arm()
+    assert not cell.call("approach").success
+    msg = cell.chunk(reach_rad=0.0)
+    for point in msg.points:
+        point.positions[0] += 0.8
+    begins = msg.points[0].positions[0]
+    cell.chunks.publish(msg)
+    cell.until(lambda: cell.motion.get("refused_too_far") == "1")
+    answer = cell.call("approach")
+    assert answer.success, answer.message
+    cell.until(lambda: abs(cell.position[0] - begins) < 1e-3)
+    assert_continuous(cell)
+    assert np.abs(cell.speeds()[:, 0]).max() < 0.3 * cell.robot.motion_limits()[0][0]
+
+
 def renamed(msg: JointTrajectory) -> None:
     msg.joint_names[0] = "no_such_joint"
 

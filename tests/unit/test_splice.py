@@ -34,7 +34,7 @@ from tests.unit.splice_support import (
 from wam_ros.core.errors import ShapeError, UnsafeCommandError, WamError
 from wam_ros.core.seams import violations
 from wam_ros.core.task import Method
-from wam_ros.core.types import Chunk
+from wam_ros.core.types import Chunk, FloatArray
 from wam_ros.motion.splicer import Outcome, Splicer
 
 MS = 1_000_000
@@ -339,6 +339,17 @@ def test_a_position_outside_the_bounds_is_not_approached() -> None:
     splicer = make_splicer()
     with pytest.raises(UnsafeCommandError, match="inside the bounds"):
         splicer.approach(UPPER + 0.1, 0)
+
+
+def test_nothing_is_approached_through_where_the_robot_may_not_be() -> None:
+    far = np.where(GRIPPERS, 1.0, HOME + 0.8 * np.eye(len(NAMES))[0])
+
+    def outside_halfway(positions: FloatArray) -> np.ndarray:
+        return np.abs(positions[:, 0] - HOME[0] - 0.4) > 0.1
+
+    splicer = make_splicer(free=outside_halfway)
+    with pytest.raises(UnsafeCommandError, match="leaves the workspace"):
+        splicer.approach(far, 0)
 
 
 @many

@@ -113,6 +113,36 @@ def test_a_chunk_is_followed_smoothly_and_rests_at_its_end(rig):
     assert_within_limits(rig.sent)
 
 
+def test_a_chunk_that_begins_far_away_is_refused_and_may_be_approached_slowly(rig):
+    rig.run(0.05)
+    far = np.array(READY)
+    far[0] += 0.8
+    assert not rig.stage.approach(rig.now_ns).granted
+    chunk = Chunk.at_rate(rig.now_ns, ROBOT.joint_names, np.tile(far, (32, 1)), 15.0)
+    assert not rig.stage.on_chunk(chunk, rig.now_ns)
+    rig.run(0.5)
+    assert np.array_equal(rig.sent[-1], rig.sent[0]), "nobody has asked for it"
+    assert rig.stage.approach(rig.now_ns).granted
+    rig.run(8.0)
+    assert np.allclose(rig.sent[-1], far, atol=1e-6)
+    assert np.abs(np.diff([row[0] for row in rig.sent])).max() / 0.01 < 0.3 * VELOCITY[0]
+    assert_within_limits(rig.sent)
+    assert rig.stage.on_chunk(Chunk.at_rate(rig.now_ns, ROBOT.joint_names, np.tile(far, (32, 1)), 15.0), rig.now_ns)
+    assert not rig.stage.approach(rig.now_ns).granted
+
+
+def test_stopped_arms_approach_nothing(rig):
+    rig.run(0.05)
+    far = np.array(READY)
+    far[0] += 0.8
+    rig.stage.on_chunk(Chunk.at_rate(rig.now_ns, ROBOT.joint_names, np.tile(far, (32, 1)), 15.0), rig.now_ns)
+    rig.safety = State.STOPPED
+    rig.run(1.0)
+    answer = rig.stage.approach(rig.now_ns)
+    assert not answer.granted
+    assert "not armed" in answer.text
+
+
 def test_it_says_how_smooth_it_is_and_how_far_the_arms_are_behind(rig):
     rig.moving()
     said = rig.stage.account()

@@ -136,11 +136,15 @@ class Splicer:
         """Go slowly to a position and rest there, for example to the first row of a chunk that was too far.
 
         Raises:
-            UnsafeCommandError: when the position lies outside the bounds, or the robot is stopped.
+            UnsafeCommandError: when the position, or the way to it, lies where the robot may not be, or it is stopped.
         """
         motion = self._planner.approach(self._state(now_ns), np.asarray(position)[self._arms])
         if not self._running or motion is None:
             raise UnsafeCommandError("cannot approach this position; expected one inside the bounds, while running")
+        if not self._space.holds(motion, self._evaluate(np.array([now_ns]))[0][0]):
+            raise UnsafeCommandError(
+                "cannot approach this position; the way to it leaves the workspace, lead the arms there"
+            )
         grip = np.stack((self._opening(now_ns), np.clip(np.asarray(position)[self._grips], 0.0, 1.0)))
         span_s = max(motion.duration_s, 1.0)
         self._commit(motion, self._grippers.follow(grip[0], np.array([0.0, span_s]), grip), now_ns)

@@ -18,8 +18,9 @@ from enum import Enum
 
 import numpy as np
 
+from wam_ros.core.chunk import Outcome
 from wam_ros.core.control import Control
-from wam_ros.core.errors import WamError
+from wam_ros.core.errors import UnsafeCommandError, WamError
 from wam_ros.core.robot import Robot
 from wam_ros.core.safety import POLICY, TELEOP, Answer, State, bound
 from wam_ros.core.types import Chunk, FloatArray, Trajectory, frozen, nanoseconds
@@ -85,6 +86,7 @@ class MotionStage:
         self._heard_ns = self._felt_ns = self._last_ns = 0
         self._slowest = ""
         self._measured: FloatArray | None = None
+        self._begins: FloatArray | None = None
         self._meter = MotionMeter(1.0 / robot.command_rate_hz)
         self._sent: deque[FloatArray] = deque(maxlen=max(2, round(bounds.lag_s * robot.command_rate_hz)))
         self._silent_from_ns = 0
@@ -119,11 +121,12 @@ class MotionStage:
         self.renewed = True
         if not self.control.follows(source, chunk):
             return False
-        accepted = self._splicer.offer(chunk, now_ns, self._live_fade_s if source == TELEOP else None).accepted
-        if accepted:
+        outcome = self._splicer.offer(chunk, now_ns, self._live_fade_s if source == TELEOP else None)
+        self._begins = frozen(chunk.positions[0]) if outcome is Outcome.TOO_FAR else None
+        if outcome.accepted:
             self.executing = True
             self.sees_ns = chunk.stamp_ns
-        return accepted
+        return outcome.accepted
 
     def on_bad_chunk(self, error: WamError) -> None:
         """Count a message that could not be read as a chunk."""
@@ -136,6 +139,19 @@ class MotionStage:
     def hand_back(self) -> Answer:
         """Follow the policy from now on; what is committed goes on until the next chunk is joined to it."""
         return self._after(self.control.source, self.control.hand_back())
+
+    def approach(self, now_ns: int) -> Answer:
+        """Go slowly to where the newest chunk begins, if it was refused for beginning too far away, and rest there."""
+        self._turn(now_ns)
+        if self._begins is None or self.phase is not Phase.FOLLOWING:
+            got = "no such chunk" if self._begins is None else "arms that are not armed"
+            return Answer(False, f"approach refused: expected a chunk that begins too far from the arms, got {got}")
+        try:
+            self._splicer.approach(self._begins, now_ns)
+        except UnsafeCommandError as error:
+            return Answer(False, f"approach refused: {error}")
+        self._begins, self.executing, self.renewed = None, True, True
+        return Answer(True, "the arms go slowly to where the policy wants to begin")
 
     # -- what is sent ----------------------------------------------------------------------
 

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The ports by which control changes hands: service ``takeover``, topic ``control/source`` (core/control.py)."""
+"""The ports by which people lead: services ``takeover`` and ``approach``, topic ``control/source`` (core/control.py)."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from collections.abc import Callable
 
 from rclpy.node import Node
 from std_msgs.msg import String
-from std_srvs.srv import SetBool
+from std_srvs.srv import SetBool, Trigger
 
 from wam_ros.core.safety import TELEOP, Answer
 from wam_ros.motion.stage import MotionStage
@@ -32,6 +32,7 @@ class ControlPorts:
         self._node, self._stage, self._now_ns, self._on_change = node, stage, now_ns, on_change
         self._publisher = node.create_publisher(String, "control/source", LATCHED)
         node.create_service(SetBool, "takeover", self._on_takeover)
+        node.create_service(Trigger, "approach", self._on_approach)
         self._tell()
 
     @property
@@ -53,6 +54,11 @@ class ControlPorts:
         if self.source != before:
             self._tell()
             self._on_change()
+        return response
+
+    def _on_approach(self, _: Trigger.Request, response: Trigger.Response) -> Trigger.Response:
+        response.success, response.message = self._stage.approach(self._now_ns())
+        self._node.get_logger().info(response.message)
         return response
 
     def _take_over(self) -> Answer:
