@@ -45,6 +45,14 @@ def test_a_joint_that_hears_nothing_stays_where_it_then_is(steps_after):
     assert (path[:, RIGHT] > 0.2).all()
 
 
+def test_a_driver_that_keeps_the_last_target_for_ever_goes_there():
+    tracker = Tracker(np.zeros(4), lifetime_ns=None)
+    tracker.command(LEFT, np.ones(2), np.ones(2), 0)
+    path = run(tracker, np.zeros(4), 0, 400)
+    assert np.allclose(path[-1, LEFT], 1.0)
+    assert (path[:, RIGHT] == 0).all()
+
+
 def test_a_restart_forgets_all_targets():
     tracker = Tracker(np.zeros(4))
     tracker.command(LEFT, np.ones(2), np.ones(2), 0)

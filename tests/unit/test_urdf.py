@@ -11,6 +11,7 @@ import pytest
 from scipy.spatial.transform import Rotation
 
 from wam_ros.core.errors import ConfigError
+from wam_ros.files.assets import load_robot
 from wam_ros.kinematics.description import full_model, set_joints, urdf_text
 
 # Angles, link 6 [m], gripper [m], roll-pitch-yaw of link 6 [rad], all in the arm's base link.
@@ -29,6 +30,18 @@ LIFT_ORACLES = [
     ((0, 0, 0), (0.0919, -0.0015, 0.8486), 0.9717, 1.4808),
     ((-0.77, 1.57, 0.80), (0.0993, -0.0015, 0.6437), 0.7668, 1.2758),
 ]
+# The other robot's arms: angles, link 6 [m], tool [m], roll-pitch-yaw of link 6 [rad], in the arm's base link.
+SECOND = load_robot("sim_ac_one")
+SECOND_ORACLES = [
+    ((0, 0, 0, 0, 0, 0), (0.0952, 0.0010, 0.1565), (0.2402, 0.0010, 0.1565), (0, 0, 0)),
+    ((0, 0.948, 0.858, -0.573, 0, 0), (0.1893, 0.0010, 0.2907), (0.3036, 0.0010, 0.2015), (0, 0.663, 0)),
+    ((0.3, 1.0, 0.8, -0.4, 0.2, 0.5), (0.1981, 0.0564, 0.2760), None, (0.3649, 0.5864, 0.0592)),
+]
+
+
+@pytest.fixture(params=["sim_r1_lite", "sim_ac_one"])
+def either(request):
+    return load_robot(request.param)
 
 
 def frames(robot, **angles):
@@ -48,6 +61,28 @@ def test_both_arms_reach_where_the_real_ones_do(robot, side, angles, link6, grip
     assert wrist.translation == pytest.approx(link6, abs=1e-4)
     assert hand.translation == pytest.approx(gripper, abs=1e-4)
     assert Rotation.from_matrix(wrist.rotation).as_euler("xyz") == pytest.approx(rpy, abs=1e-4)
+
+
+@pytest.mark.parametrize("side", ["left", "right"])
+@pytest.mark.parametrize(("angles", "link6", "tool", "rpy"), SECOND_ORACLES)
+def test_arms_whose_joints_begin_half_a_turn_about_x_reach_where_the_real_ones_do(side, angles, link6, tool, rpy):
+    frame = frames(SECOND, **{f"{side}_joint{i + 1}": a for i, a in enumerate(angles)})
+    base = frame(f"{side}_base_link")
+    wrist, tip = (base.actInv(frame(f"{side}_{name}")) for name in ("link6", "tool_link"))
+    assert wrist.translation == pytest.approx(link6, abs=1e-4)
+    assert Rotation.from_matrix(wrist.rotation).as_euler("xyz") == pytest.approx(rpy, abs=1e-4)
+    if tool is not None:
+        assert tip.translation == pytest.approx(tool, abs=1e-4)
+
+
+def test_the_second_robots_cameras_look_where_its_published_mounts_do():
+    frame = frames(SECOND)
+    bench = frame("bench_link")
+    assert bench.actInv(frame("head_optical_frame")).translation == pytest.approx((0.01, 0, 0.49), abs=1e-9)
+    for parent, camera, pitch_deg in (("bench_link", "head", 58), ("left_link6", "left_wrist", 30)):
+        looking = frame(parent).actInv(frame(f"{camera}_optical_frame")).rotation[:, 2]
+        assert np.degrees(np.arcsin(-looking[2])) == pytest.approx(pitch_deg, abs=0.2)
+        assert looking[0] > 0.5
 
 
 @pytest.mark.parametrize(("angles", "torso", "arm_height", "eye_height"), LIFT_ORACLES)
@@ -71,9 +106,9 @@ def test_cameras_look_where_the_published_mounts_do(robot):
         assert right == pytest.approx([0, -1, 0], abs=1e-3)
 
 
-def test_joint_ranges_contain_the_target_limits(robot):
-    model = full_model(robot)
-    for arm in robot.arms:
+def test_joint_ranges_contain_the_target_limits(either):
+    model = full_model(either)
+    for arm in either.arms:
         for joint, lower, upper in zip(arm.joints, arm.limits.lower_rad, arm.limits.upper_rad, strict=True):
             slot = model.joints[model.getJointId(joint)].idx_q
             assert model.lowerPositionLimit[slot] < lower < upper < model.upperPositionLimit[slot]
@@ -103,8 +138,8 @@ def test_mounts_and_spacing_are_arguments(robot):
     assert frame("head_optical_frame").rotation[2, 2] == pytest.approx(-np.sin(0.2))
 
 
-def test_every_link_that_moves_has_mass(robot):
-    model = full_model(robot)
+def test_every_link_that_moves_has_mass(either):
+    model = full_model(either)
     assert all(inertia.mass > 0 for inertia in model.inertias.tolist()[1:])
 
 

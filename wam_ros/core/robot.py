@@ -165,6 +165,8 @@ class Robot:
         base_frame: the frame in which workspace boxes and clouds are given.
         leader_camera: the camera at whose capture times observations are made.
         simulated: simulator profile name, empty for real robots.
+        target_lifetime_s: how long the driver follows a target when no other comes; none: for ever. Safety does not
+            rely on it, the twin behaves so.
         domain_id: default ROS domain; the environment wins.
     """
 
@@ -179,6 +181,7 @@ class Robot:
     fixed_joints_rad: dict[str, float] = field(default_factory=dict)
     command_rate_hz: float = 100.0
     simulated: bool = False
+    target_lifetime_s: float | None = 0.2
     stamp_source: Literal["header", "receive"] = "header"
 
     def __post_init__(self) -> None:

@@ -1,74 +1,101 @@
 # SPDX-License-Identifier: Apache-2.0
-"""A demonstrator: folds the towel by script, acting only through chunks like any policy.
+"""A demonstrator: does a task by script, acting only through chunks like any policy.
 
-It reads where the towel is from the simulator's truth, plans a whole fold, and answers every observation with
-the rows of its plan that follow the observation's time. So chunks of successive observations agree with each other.
-A plan begins when its first chunk is expected to take over: what lies before is over by then. It plans anew when the
-towel has been moved, and when it has missed or lost it, as long as the towel lies flat.
+It reads where things are from the simulator's truth, plans, and answers every observation with the rows of its plan that
+follow the observation's time. So chunks of successive observations agree with each other. A plan begins when its first
+chunk is expected to take over: what lies before is over by then. What to plan, and when a plan has ended, is known to a
+script, one for each scene.
 """
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass, replace
+from typing import Any, Protocol
 
 import numpy as np
 
-from wam_ros.core.errors import BackendError
+from wam_ros.core.errors import BackendError, mismatch
 from wam_ros.core.policy import Policy
 from wam_ros.core.robot import Robot
 from wam_ros.core.task import Task
-from wam_ros.core.truth import TowelTruth
-from wam_ros.core.types import Chunk, FloatArray, Observation, nanoseconds, seconds
+from wam_ros.core.types import Chunk, FloatArray, nanoseconds, seconds
 from wam_ros.policies.base import Request, example_request
-from wam_ros.policies.fold import FoldPlanner, JointPath, can_fold
+from wam_ros.policies.fold import FoldScript
+from wam_ros.policies.pack import PackScript
+from wam_ros.policies.toolpath import JointPath
 
-MOVED_M = 0.01  # a corner farther from where it was aimed at may be missed
-CLOSED = 0.1  # opening; a hand this near to what was intended has done it
 STRAYED = 0.35  # rad, or opening; far more than a servo lags behind: something held the robot back
-EXAMPLE_X_M, EXAMPLE_EDGE_M = 0.30, 0.30
+
+
+class Plan(Protocol):
+    """What a script plans; it keeps with the path what it must remember."""
+
+    @property
+    def path(self) -> JointPath:
+        """What is to be done."""
+        ...
+
+
+class Script(Protocol):
+    """What is known of one scene's task. Truth is the simulator's, packed; joints are (J,) in robot order."""
+
+    def example(self) -> FloatArray:
+        """Return the truth of a scene in which a plan can begin."""
+        ...
+
+    def begin(self, start: FloatArray, truth: FloatArray) -> Any:
+        """Return the first plan of an attempt, from joints at which it will begin."""
+        ...
+
+    def ends(self, plan: Any, elapsed_s: float, position: FloatArray, truth: FloatArray) -> bool:
+        """True when another plan is to follow: this one is done, or in vain."""
+        ...
+
+    def follow(self, plan: Any, start: FloatArray, truth: FloatArray) -> Any:
+        """Return the plan after a plan."""
+        ...
+
+
+SCRIPTS: dict[str, Callable[[Robot], Script]] = {"towel": FoldScript, "earphones": PackScript}
 
 
 @dataclass(frozen=True)
-class Attempt:
+class Course:
     """A plan under way.
 
     Attributes:
-        path: what is to be done.
-        start_ns: time of the path's beginning.
+        plan: what is to be done.
+        start_ns: time of its path's beginning.
         seen_ns: time of the newest observation; an older one belongs to a new attempt.
-        edge_m: length of the towel's edges when flat.
-        corners_m: (4, 3) where the towel's corners were when the path was planned.
     """
 
-    path: JointPath
+    plan: Plan
     start_ns: int
     seen_ns: int
-    edge_m: float
-    corners_m: FloatArray
 
 
 class Expert:
-    """The scripted fold behind the policy node."""
+    """The scripts behind the policy node."""
 
     def load(self, policy: Policy, robot: Robot, task: Task) -> None:
-        """Prepare the planner.
+        """Prepare the script of the task's scene.
 
         Raises:
-            BackendError: the robot has not two arms.
+            BackendError: nobody has written it, or the robot has not two arms.
         """
         self._policy, self._robot, self._task = policy, robot, task
-        self._planner = FoldPlanner(robot)
-        self._grippers = np.flatnonzero(robot.gripper_mask)
-        self._attempt: Attempt | None = None
+        if task.scene not in SCRIPTS:
+            raise BackendError(
+                mismatch("expert: scene of the task", sorted(SCRIPTS), task.scene, "choose another task")
+            )
+        self._script = SCRIPTS[task.scene](robot)
+        self._course: Course | None = None
 
     def example_request(self) -> Request:
-        """Return a request with a flat towel in front of the robot."""
+        """Return a request in which a plan can begin."""
         request = example_request(self._policy, self._robot, self._task)
-        far, half = EXAMPLE_X_M + EXAMPLE_EDGE_M / 2, EXAMPLE_EDGE_M / 2
-        near = far - EXAMPLE_EDGE_M
-        corners = np.array([[near, half, 0], [near, -half, 0], [far, half, 0], [far, -half, 0]])
-        truth = TowelTruth(np.array([EXAMPLE_X_M, 0, 0]), corners, np.zeros(len(self._robot.arms)))
-        return replace(request, observation=replace(request.observation, truth=truth.pack()))
+        return replace(request, observation=replace(request.observation, truth=self._script.example()))
 
     def warm_up(self) -> None:
         """Plan once, so that the libraries are loaded."""
@@ -79,57 +106,45 @@ class Expert:
         """Return the rows of the plan that follow the observation.
 
         Raises:
-            BackendError: no truth in the observation, or a corner is out of reach.
+            BackendError: no truth in the observation, or something is out of reach.
         """
         seen = request.observation
         if seen.truth is None:
             raise BackendError("the expert reads the simulator's truth and the observation has none; run a simulator")
-        truth = TowelTruth.unpack(seen.truth, len(self._robot.arms))
-        self._attempt = self._follow(request, truth)
-        elapsed_s = seconds(seen.stamp_ns - self._attempt.start_ns)
+        self._course = self._follow(request, np.asarray(seen.truth))
+        elapsed_s = seconds(seen.stamp_ns - self._course.start_ns)
         times_s = elapsed_s + np.arange(1, self._policy.horizon + 1) / self._policy.rate_hz
-        rows = self._attempt.path.at(times_s)
+        rows = self._course.plan.path.at(times_s)
         return Chunk.at_rate(seen.stamp_ns, self._robot.joint_names, rows, self._policy.rate_hz)
 
     def reset(self) -> None:
         """Forget the attempt."""
-        self._attempt = None
+        self._course = None
 
     def close(self) -> None:
         """There is nothing to free."""
 
-    def _follow(self, request: Request, truth: TowelTruth) -> Attempt:
-        """Return the attempt to go on with: a new one, the present one, or the present one delayed."""
-        now, seen = self._attempt, request.observation
+    def _follow(self, request: Request, truth: FloatArray) -> Course:
+        """Return the course to go on with: a new plan, the present one, or the present one delayed."""
+        now, seen = self._course, request.observation
         if now is None or seen.stamp_ns < now.seen_ns:
-            edge_m = float(np.linalg.norm(truth.corners_m[0] - truth.corners_m[1]))
-            return self._begin(request, truth, edge_m)
-        if self._in_vain(now, seen, truth) and can_fold(truth.corners_m, now.edge_m):
-            return self._begin(request, truth, now.edge_m)
+            plan = self._script.begin(_landing_position(request), truth)
+            return Course(plan, _landing_ns(request), seen.stamp_ns)
+        elapsed_s = seconds(seen.stamp_ns - now.start_ns)
+        if self._script.ends(now.plan, elapsed_s, seen.joints.position, truth):
+            plan = self._script.follow(now.plan, _landing_position(request), truth)
+            return Course(plan, _landing_ns(request), seen.stamp_ns)
         return replace(now, start_ns=self._kept_pace(now, request), seen_ns=seen.stamp_ns)
 
-    def _begin(self, request: Request, truth: TowelTruth, edge_m: float) -> Attempt:
-        path = self._planner.plan(_landing_position(request), truth.corners_m)
-        return Attempt(path, _landing_ns(request), request.observation.stamp_ns, edge_m, truth.corners_m)
-
-    def _in_vain(self, now: Attempt, seen: Observation, truth: TowelTruth) -> bool:
-        """True when going on folds nothing: the towel has moved, or the hands have closed and do not both hold it."""
-        elapsed_s = seconds(seen.stamp_ns - now.start_ns)
-        begun, _ = now.path.holding_s
-        if elapsed_s <= begun:
-            return bool(np.linalg.norm(truth.corners_m - now.corners_m, axis=1).max() > MOVED_M)
-        late = np.abs(now.path.at(np.array([elapsed_s]))[0] - seen.joints.position)[self._grippers].max() > CLOSED
-        return not late and not (truth.held > 0).all()
-
     @staticmethod
-    def _kept_pace(now: Attempt, request: Request) -> int:
+    def _kept_pace(now: Course, request: Request) -> int:
         """Return the start of the path, later than before where the robot was held back, as before it was armed."""
         seen = request.observation
-        elapsed_s = seconds(seen.stamp_ns - now.start_ns)
+        path, elapsed_s = now.plan.path, seconds(seen.stamp_ns - now.start_ns)
         joints = seen.joints.position
-        if np.abs(now.path.at(np.array([elapsed_s]))[0] - joints).max() < STRAYED:
+        if np.abs(path.at(np.array([elapsed_s]))[0] - joints).max() < STRAYED:
             return now.start_ns
-        return _landing_ns(request) - nanoseconds(now.path.nearest_s(joints, elapsed_s))
+        return _landing_ns(request) - nanoseconds(path.nearest_s(joints, elapsed_s))
 
 
 def _landing_ns(request: Request) -> int:

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from wam_ros.core.types import NS_PER_S, FloatArray
-from wam_ros.sim.grasp import Grasps
+from wam_ros.sim.grasp import Hands
 
 _STREAM = 2  # of the random numbers of a seed
 
@@ -54,7 +54,7 @@ class Disturber:
         self._slips = [(arms[rng.integers(len(arms))], how.slip_s * rng.uniform() * NS_PER_S) for _ in range(how.slips)]
         self._gripped_ns: int | None = None
 
-    def act(self, now_ns: int, grasps: Grasps, push: Callable[[FloatArray], None]) -> None:
+    def act(self, now_ns: int, grasps: Hands, push: Callable[[FloatArray], None]) -> None:
         """Do what is due; called before each step.
 
         Args:

@@ -8,6 +8,7 @@ through the command and the measured gap, so a policy has to earn the grasp; in 
 from __future__ import annotations
 
 from collections.abc import Mapping
+from typing import Protocol
 
 import mujoco
 import numpy as np
@@ -24,6 +25,28 @@ LET_GO_ABOVE = 0.10  # measured opening above which opening jaws have let go
 # so that the hand holds one row of points and does not curl the edge; the full sweep of the closing jaws along y.
 PAD_CENTRE_M = np.array([-0.006, 0.0, 0.0])
 PAD_HALF_M = np.array([0.022, 0.026, 0.013])
+
+
+class Hands(Protocol):
+    """Who holds what: points of cloth that are pinned (:class:`Grasps`), or bodies between fingers (``pinch.py``).
+
+    Attributes:
+        held: arm name to the indices of what its hand holds.
+    """
+
+    held: dict[str, list[int]]
+
+    def reset(self) -> None:
+        """Hold nothing."""
+        ...
+
+    def lose(self, arm: str) -> None:
+        """Let what a hand holds slip out; it holds nothing before it has opened and closed again."""
+        ...
+
+    def update(self, points: FloatArray, commanded: Mapping[str, float], measured: Mapping[str, float]) -> None:
+        """Grip or let go, as the openings of the hands say; called before each step."""
+        ...
 
 
 class Grasps:

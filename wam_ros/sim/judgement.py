@@ -12,6 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from wam_ros.core.types import FloatArray
+from wam_ros.sim.scene import Physics
 
 
 @dataclass(frozen=True)
@@ -32,8 +33,16 @@ class Judgement:
 
 
 class Scene(Protocol):
-    """Furniture and workpiece of one task. Sees the truth; policies never do."""
+    """Furniture and workpiece of one task. Sees the truth; policies never do.
 
+    Attributes:
+        physics: how it is solved.
+        graspable_body: where idle grasp constraints are attached; empty where hands hold by friction.
+        furniture: names of the shapes that are tinted.
+        truth_names: labels of :meth:`truth`.
+    """
+
+    physics: Physics
     graspable_body: str
     furniture: tuple[str, ...]
     truth_names: tuple[str, ...]
@@ -43,7 +52,7 @@ class Scene(Protocol):
         ...
 
     def bind(self, model: mujoco.MjModel, data: mujoco.MjData) -> NDArray[np.int32]:
-        """Find the workpiece in the compiled model; return the body ids of its graspable points."""
+        """Find the workpiece in the compiled model; return the ids of the bodies that hands can hold."""
         ...
 
     def reset(self, rng: np.random.Generator, wider: float = 0.0) -> None:
@@ -55,7 +64,7 @@ class Scene(Protocol):
         ...
 
     def points(self) -> FloatArray:
-        """(N, 3) world positions of the graspable points."""
+        """(N, 3) world positions of the bodies that hands can hold."""
         ...
 
     def watch(self, held: Mapping[str, list[int]]) -> None:

@@ -132,7 +132,7 @@ class _Driver:
         self._world, self._player = world, player
         self._latency_ns = nanoseconds(latency_s)
         self._fastest = world.robot.motion_limits()[0]
-        self._tracker = Tracker(world.joints())
+        self._tracker = Tracker.for_robot(world.robot, world.joints())
         self._arriving: list[Chunk] = []
         self.targets: FloatArray = world.joints()
         player.start(self.targets, world.time_ns)

@@ -3,6 +3,8 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+
 import mujoco
 
 from wam_ros.core.robot import Robot
@@ -15,31 +17,72 @@ PICTURE_WIDTH, PICTURE_HEIGHT = 640, 480  # largest picture of the people's came
 SCENE_CAMERA = "scene"
 
 
-def build_model(robot: Robot, task_mjcf: str, graspable_body: str) -> mujoco.MjModel:
+@dataclass(frozen=True)
+class Physics:
+    """How a scene is solved.
+
+    Attributes:
+        substeps: of one step of the world.
+        friction: share of the normal direction's stiffness that friction gets; above 1, what is held creeps less.
+    """
+
+    substeps: int
+    integrator: mujoco.mjtIntegrator
+    solver: mujoco.mjtSolver
+    cone: mujoco.mjtCone
+    friction: float
+    iterations: int
+    tolerance: float
+
+
+# Flexes need "discrete" from MuJoCo 3.17 on; conjugate gradients is the fastest solver for them. Looser iterations
+# fold alike in two thirds of the time.
+CLOTH = Physics(
+    substeps=1,
+    integrator=mujoco.mjtIntegrator.mjINT_DISCRETE,
+    solver=mujoco.mjtSolver.mjSOL_CG,
+    cone=mujoco.mjtCone.mjCONE_PYRAMIDAL,
+    friction=1.0,
+    iterations=10,
+    tolerance=1e-4,
+)
+RIGID = Physics(
+    substeps=2,
+    integrator=mujoco.mjtIntegrator.mjINT_IMPLICITFAST,
+    solver=mujoco.mjtSolver.mjSOL_NEWTON,
+    cone=mujoco.mjtCone.mjCONE_ELLIPTIC,
+    friction=10.0,
+    iterations=30,
+    tolerance=1e-6,
+)
+
+
+def build_model(robot: Robot, task_mjcf: str, graspable_body: str, physics: Physics) -> mujoco.MjModel:
     """Return the compiled model.
 
     Args:
         robot: the robot; stands at the world's origin.
         task_mjcf: MJCF whose worldbody is written in the robot's base frame.
-        graspable_body: a body of the task, to which idle grasp constraints are attached until they are needed.
+        graspable_body: a body of the task, to which idle grasp constraints are attached until they are needed; empty
+            where hands hold by friction.
+        physics: how it is solved.
     """
     spec = robot_spec(robot)
-    _set_physics(spec)
+    _set_physics(spec, physics)
     _furnish_room(spec, robot)
     frame = spec.body(robot.base_frame).add_frame()
     spec.attach(mujoco.MjSpec.from_string(task_mjcf), prefix=TASK, frame=frame)
-    for arm in robot.arms:
+    for arm in robot.arms if graspable_body else ():
         for slot in range(GRASP_SLOTS):
             _add_grasp(spec, f"{arm.name}_grasp{slot}", arm.tool_frame, TASK + graspable_body)
     return spec.compile()
 
 
-def _set_physics(spec: mujoco.MjSpec) -> None:
-    spec.option.timestep = STEP_S
-    # Flexes need "discrete" from MuJoCo 3.17 on; conjugate gradients is the fastest solver for them.
-    spec.option.integrator = mujoco.mjtIntegrator.mjINT_DISCRETE
-    spec.option.solver = mujoco.mjtSolver.mjSOL_CG
-    spec.option.iterations, spec.option.tolerance = 10, 1e-4  # looser ones fold alike in two thirds of the time
+def _set_physics(spec: mujoco.MjSpec, physics: Physics) -> None:
+    option = spec.option
+    option.timestep = STEP_S / physics.substeps
+    option.integrator, option.solver, option.cone = physics.integrator, physics.solver, physics.cone
+    option.impratio, option.iterations, option.tolerance = physics.friction, physics.iterations, physics.tolerance
     spec.memory = 64 << 20
 
 

@@ -2,14 +2,15 @@
 """What a robot's own tracker does with the targets that are streamed to it.
 
 Each arm and gripper has its own stream. It moves towards the newest target no faster than the speed that
-came with it, and only while targets keep coming: what hears nothing for a while stays where it then is.
+came with it. Most drivers do so only while targets keep coming: what hears nothing for a while stays where it then is.
 """
 
 from __future__ import annotations
 
 import numpy as np
 
-from wam_ros.core.types import FloatArray, seconds
+from wam_ros.core.robot import Robot
+from wam_ros.core.types import FloatArray, nanoseconds, seconds
 
 # How long one target counts on the real drivers whose commands must be streamed.
 LIFETIME_NS = 200_000_000
@@ -21,12 +22,18 @@ class Tracker:
 
     Args:
         position: (J,) where the joints are.
-        lifetime_ns: how long a target counts.
+        lifetime_ns: how long a target counts; None: for ever.
     """
 
-    def __init__(self, position: FloatArray, lifetime_ns: int = LIFETIME_NS) -> None:
-        self._lifetime_ns = lifetime_ns
+    def __init__(self, position: FloatArray, lifetime_ns: int | None = LIFETIME_NS) -> None:
+        self._lifetime_ns = -_NEVER_NS if lifetime_ns is None else lifetime_ns
         self.restart(position)
+
+    @classmethod
+    def for_robot(cls, robot: Robot, position: FloatArray) -> Tracker:
+        """Return the tracker of a robot's driver."""
+        lifetime_s = robot.target_lifetime_s
+        return cls(position, None if lifetime_s is None else nanoseconds(lifetime_s))
 
     def restart(self, position: FloatArray) -> None:
         """Hold (J,) this position and forget all targets."""

@@ -91,7 +91,7 @@ class Twin:
         self.watched = False
         self._robot = robot
         self._position = self.world.joints()
-        self._tracker = Tracker(self._position)
+        self._tracker = Tracker.for_robot(robot, self._position)
         self._begin()
 
     def restart(self, seed: int) -> None:

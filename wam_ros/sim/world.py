@@ -11,8 +11,9 @@ from wam_ros.core.robot import Robot
 from wam_ros.core.task import Task
 from wam_ros.core.types import ByteImage, DepthImage, FloatArray, nanoseconds
 from wam_ros.sim.disturbance import QUIET, Disturbance, Disturber
-from wam_ros.sim.grasp import Grasps
+from wam_ros.sim.grasp import Grasps, Hands
 from wam_ros.sim.judgement import Judgement
+from wam_ros.sim.pinch import Pinches
 from wam_ros.sim.randomisation import NOMINAL, Randomisation, Variation
 from wam_ros.sim.render import Renderer, intrinsics
 from wam_ros.sim.scene import PICTURE_HEIGHT, PICTURE_WIDTH, SCENE_CAMERA, STEP_S, TASK, build_model
@@ -55,10 +56,11 @@ class World:
         self.step_ns = nanoseconds(STEP_S)
         self._scene = make_scene(robot, task)
         self.truth_names = self._scene.truth_names
-        self._model = build_model(robot, self._scene.mjcf(), self._scene.graspable_body)
+        pinned, physics = self._scene.graspable_body, self._scene.physics
+        self._model, self._substeps = build_model(robot, self._scene.mjcf(), pinned, physics), physics.substeps
         self._data = mujoco.MjData(self._model)
         bodies = self._scene.bind(self._model, self._data)
-        self._grasps = Grasps(self._model, self._data, robot, bodies)
+        self._grasps: Hands = (Grasps if pinned else Pinches)(self._model, self._data, robot, bodies)
         self._joints = JointMap(self._model, robot)
         self._lower, self._upper = robot.bounds()
         furniture = ("floor", *(TASK + name for name in self._scene.furniture))
@@ -104,7 +106,7 @@ class World:
         self._disturber.act(self.time_ns, self._grasps, self._scene.push)
         self._joints.command(self._data, self._targets)
         self._grasps.update(self._scene.points(), self._openings(self._targets), self._openings(self.joints()))
-        mujoco.mj_step(self._model, self._data)
+        mujoco.mj_step(self._model, self._data, self._substeps)
         self._scene.watch(self._grasps.held)
         self._steps += 1
 

@@ -3,13 +3,16 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 from wam_ros.core.errors import ConfigError, mismatch
 from wam_ros.core.robot import Robot
 from wam_ros.core.task import Task
 from wam_ros.sim.judgement import Scene
+from wam_ros.sim.tasks.earphones import Earphones
 from wam_ros.sim.tasks.towel import Towel
 
-SCENES = {"towel": Towel}
+SCENES: dict[str, Callable[[Robot, Task], Scene]] = {"towel": Towel, "earphones": Earphones}
 
 
 def make_scene(robot: Robot, task: Task) -> Scene:

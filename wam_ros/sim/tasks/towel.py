@@ -17,6 +17,7 @@ from wam_ros.core.truth import TowelTruth
 from wam_ros.core.types import FloatArray
 from wam_ros.files.load import from_data
 from wam_ros.sim.judgement import Judgement
+from wam_ros.sim.scene import CLOTH
 from wam_ros.sim.tasks.fold import fold_measures, is_aligned, is_flat
 
 STAGES = ("grasped", "lifted", "aligned", "released")
@@ -52,6 +53,7 @@ class TowelOptions:
 class Towel:
     """The scene and its judge."""
 
+    physics = CLOTH
     graspable_body = "towel_0"
     furniture: tuple[str, ...] = ("table",)
 
