@@ -17,7 +17,7 @@ from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
-from wam_ros import __version__
+from wam_ros import __version__, evaluate
 from wam_ros.bench import BENCHES
 from wam_ros.collect import command as recording
 from wam_ros.core.errors import ConfigError, WamError, mismatch
@@ -68,6 +68,7 @@ def parser() -> argparse.ArgumentParser:
     check.add_argument("--deep", action="store_true", help="decode every picture of a dataset")
     conversion.add_arguments(add("convert", _convert, "make a checkpoint folder of released weights"))
     recording.add_arguments(add("record", _record, "record demonstrations from the simulated robot into a dataset"))
+    evaluate.add_arguments(add("eval", evaluate.command, "try a policy many times, or two until one is better"))
     train = add("train", _train, "train a model from a YAML; started again, it goes on")
     train.add_argument("spec", help="a name in config/training, or the path of a YAML file")
     train.add_argument("--out", type=Path, required=True, help="folder for checkpoint, metrics and plot")

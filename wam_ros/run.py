@@ -79,8 +79,7 @@ def prepare(options: RunOptions, assignments: Sequence[str], episodes: int, fold
     """
     if episodes < 1:
         raise ConfigError(mismatch("episodes", "1 or more", episodes, "give a positive number"))
-    if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
-        raise ConfigError(f"--out {folder}: expected a new or empty folder, got one that holds files; choose another")
+    require_new(folder)
     given = [parse(text) for text in assignments]
     if options.teleop == "keyboard" and not any((a.place, *a.path) == ("teleop", "terminal") for a in given):
         given.append(Assignment("teleop", ("terminal",), _terminal()))
@@ -89,6 +88,16 @@ def prepare(options: RunOptions, assignments: Sequence[str], episodes: int, fold
     if find_spec("rclpy") is None:
         raise MissingDependencyError("ROS 2 is not installed (no module rclpy); source your ROS, or run make demo")
     return plan
+
+
+def require_new(folder: Path) -> None:
+    """Refuse a folder that holds something.
+
+    Raises:
+        ConfigError: naming it.
+    """
+    if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
+        raise ConfigError(f"--out {folder}: expected a new or empty folder, got one that holds files; choose another")
 
 
 def _terminal() -> str:
@@ -100,14 +109,22 @@ def _terminal() -> str:
         raise ConfigError(mismatch("--teleop keyboard", "a terminal", "none", remedy)) from error
 
 
-def play(plan: Plan, episodes: int, folder: Path, console: Console) -> Result:
+def play(plan: Plan, episodes: int, folder: Path, console: Console, shown_as: str = "") -> Result:
     """Run the attempts of a plan; whatever happens, the graph has ended when this returns.
+
+    Args:
+        plan: what to run.
+        episodes: attempts to make.
+        folder: of the run.
+        console: shows how it goes.
+        shown_as: the policy's name for the operator, who must not know its own.
 
     Raises:
         ConfigError: the ROS domain is in use.
     """
     os.environ.update(additions(os.environ, simulated=plan.robot.simulated))
     from wam_ros.nodes.operator import run_attempts
+    from wam_ros.report.blinded import Blinded
     from wam_ros.report.folder import write_run
     from wam_ros.report.progress import Progress
     from wam_ros.ros.presence import require_free_domain
@@ -117,7 +134,8 @@ def play(plan: Plan, episodes: int, folder: Path, console: Console) -> Result:
         folder.mkdir(parents=True, exist_ok=True)
         with Runner(plan.specs, folder, os.environ) as runner, Progress(console) as progress:
             parts = plan.robot, plan.task, plan.policy, plan.options
-            run = run_attempts(*parts, folder, progress, episodes=episodes, check=runner.check)
+            listener = Blinded(progress, shown_as) if shown_as else progress
+            run = run_attempts(*parts, folder, listener, episodes=episodes, check=runner.check)
         run.memory_mb.update(runner.peak_memory_mb)
         write_run(folder, run, plan.robot, plan.policy)
     return Result(run, folder, runner.lost, interrupts.seen)

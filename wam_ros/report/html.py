@@ -6,12 +6,11 @@ from __future__ import annotations
 import base64
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from importlib.resources import files
 from itertools import pairwise
 from pathlib import Path
 
 import numpy as np
-from jinja2 import Environment, StrictUndefined
+from jinja2 import Environment, PackageLoader, StrictUndefined
 from markupsafe import Markup
 
 from wam_ros.core.robot import Robot
@@ -61,13 +60,11 @@ def write_report(folder: Path, run: Run, robot: Robot) -> Path:
 
 def render(run: Run, robot: Robot) -> str:
     """Return the page."""
-    page = Environment(autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True)
-    page.filters["number"] = number
-    template = files("wam_ros.report").joinpath("report.html.j2").read_text(encoding="utf-8")
+    template = templates().get_template("report.html.j2")
     shown = _shown(run)
     axis_s = max((attempt.duration_s for attempt in run.attempts), default=1.0)
     arms = {arm.name: (*arm.joints, arm.gripper.joint) for arm in robot.arms}
-    return page.from_string(template).render(
+    return template.render(
         run=run,
         summary=summarise(run),
         latency=Markup(histogram(run.latency_ms(), "inference [ms]", (50, 95))),
@@ -79,10 +76,23 @@ def render(run: Run, robot: Robot) -> str:
         cameras=[SCENE, *(camera.name for camera in robot.cameras)],
         axis_s=axis_s,
         tracks=[track(attempt, axis_s) for attempt in run.attempts],
-        motion=_motion_rows(run.attempts),
+        motion=motion_rows(gathered_figures(run.attempts)),
         figures=_figures_by_node(run.attempts),
         versions=versions(),
     )
+
+
+def templates() -> Environment:
+    """Return the pages' templates, which share their style."""
+    found = Environment(
+        loader=PackageLoader("wam_ros.report", "."),
+        autoescape=True,
+        undefined=StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+    )
+    found.filters["number"] = number
+    return found
 
 
 def strip(attempt: Attempt, count: int = STRIP_FRAMES) -> list[Still]:
@@ -127,8 +137,8 @@ def _shown(run: Run) -> Attempt | None:
     return next((a for a in run.attempts if not a.success), run.attempts[0] if run.attempts else None)
 
 
-def _motion_rows(attempts: Sequence[Attempt]) -> list[tuple[str, float, str, str]]:
-    gathered = gathered_figures(attempts)
+def motion_rows(gathered: Mapping[str, float]) -> list[tuple[str, float, str, str]]:
+    """Return label, value, unit and meaning of the figures that deserve a sentence."""
     return [
         (label, gathered[key] * factor, unit, meaning)
         for key, (label, unit, factor, meaning) in MOTION_FIGURES.items()

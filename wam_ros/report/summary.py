@@ -161,8 +161,8 @@ def summarise(run: Run) -> dict[str, object]:
         "progress_mean": _mean(attempt.progress for attempt in attempts),
         "time_to_success_s_mean": _mean(times),
         **_settings(setup),
-        **_percentiles("latency_ms", run.latency_ms(), (50, 95)),
-        **_percentiles("skew_ms", run.skew_ms(), (50, 99)),
+        **percentiles("latency_ms", run.latency_ms(), (50, 95)),
+        **percentiles("skew_ms", run.skew_ms(), (50, 99)),
         **gathered_figures(attempts),
         **_smoothness(setup, attempts),
         **{f"stops__{cause}": count for cause, count in _stop_causes(attempts).items()},
@@ -176,10 +176,15 @@ def summarise(run: Run) -> dict[str, object]:
 
 
 def gathered_figures(attempts: Iterable[Attempt]) -> dict[str, float]:
-    """Return the nodes' figures over all attempts: counters added up, worst of extremes, mean of the rest."""
+    """Return the nodes' figures over all attempts, see :func:`gather`."""
+    return gather(attempt.figures for attempt in attempts)
+
+
+def gather(figures: Iterable[Mapping[str, float]]) -> dict[str, float]:
+    """Return figures of several attempts as one: counters added up, worst of extremes, mean of the rest."""
     columns: dict[str, list[float]] = {}
-    for attempt in attempts:
-        for key, value in attempt.figures.items():
+    for found in figures:
+        for key, value in found.items():
             columns.setdefault(key, []).append(value)
     return {key: _gather(key, values) for key, values in sorted(columns.items())}
 
@@ -248,8 +253,8 @@ def _attempt_data(attempt: Attempt) -> dict[str, object]:
         "stop_cause": attempt.stop_cause,
         "stages_s": dict(attempt.stages),
         "measures": dict(attempt.measures),
-        **_percentiles("latency_ms", np.array([ms for _, ms in attempt.recording.latency_ms]), (50, 95)),
-        **_percentiles("skew_ms", attempt.recording.skew_ms(), (99,)),
+        **percentiles("latency_ms", np.array([ms for _, ms in attempt.recording.latency_ms]), (50, 95)),
+        **percentiles("skew_ms", attempt.recording.skew_ms(), (99,)),
         **attempt.figures,
     }
 
@@ -267,7 +272,8 @@ def _stop_causes(attempts: Iterable[Attempt]) -> dict[str, int]:
     return {cause: causes.count(cause) for cause in sorted(set(causes))}
 
 
-def _percentiles(name: str, samples: np.ndarray, ranks: tuple[int, ...]) -> dict[str, float | None]:
+def percentiles(name: str, samples: np.ndarray, ranks: tuple[int, ...]) -> dict[str, float | None]:
+    """Return percentiles of samples as ``<name>_p<rank>``; None without a sample."""
     return {
         f"{name}_p{rank}": round(float(np.percentile(samples, rank)), 3) if samples.size else None for rank in ranks
     }
