@@ -47,7 +47,7 @@ def test_setup_registers_the_same_backends_as_a_checkout_knows():
 
 
 def test_an_unknown_name_lists_the_installed_ones():
-    with pytest.raises(ConfigError, match=r"expected expert, fastwam, hold, got holt"):
+    with pytest.raises(ConfigError, match=r"expected expert, fastwam, hold, xwam, got holt"):
         create_backend("holt")
 
 

@@ -35,7 +35,7 @@ def load_model(
         ConfigError: damaged weights, or weights that are not those of the card's model.
     """
     params = from_card(card)
-    tensors = {name: t for name, t in _read(folder).items() if not name.startswith("codec.")}
+    tensors = {name: t for name, t in read_tensors(folder).items() if not name.startswith("codec.")}
     require_exact(shapes_of(params), tensors)
     model = build(params, device="meta", dtype=dtype)
     model.load_state_dict({name: t.to(device, dtype) for name, t in tensors.items()}, assign=True)
@@ -54,7 +54,7 @@ def load_codec(
     if params.latent.codec == "wan_vae":
         return WanCodec.load(folder / VAE, device, dtype)
     codec = PixelCodec(params.latent)
-    tensors = {n.removeprefix("codec."): t.float() for n, t in _read(folder).items() if n.startswith("codec.")}
+    tensors = {n.removeprefix("codec."): t.float() for n, t in read_tensors(folder).items() if n.startswith("codec.")}
     require_exact({n: tuple(t.shape) for n, t in codec.state_dict().items()}, tensors)
     codec.load_state_dict(tensors)
     return codec.to(device)
@@ -93,7 +93,12 @@ def with_changes(params: FastWamParams) -> dict[str, float | int | bool | str]:
     return {"picture_height": params.latent.picture_height, "picture_width": params.latent.picture_width}
 
 
-def _read(folder: Path) -> dict[str, Tensor]:
+def read_tensors(folder: Path) -> dict[str, Tensor]:
+    """Return all tensors of a checkpoint folder, codecs included.
+
+    Raises:
+        ConfigError: damaged weights.
+    """
     try:
         return dict(load_file(str(folder / WEIGHTS)))
     except (SafetensorError, OSError) as error:

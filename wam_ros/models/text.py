@@ -20,6 +20,9 @@ from torch import Tensor
 
 from wam_ros.core.errors import ConfigError, MissingDependencyError
 
+WIDTH = 4096
+"""Of UMT5-XXL's embeddings."""
+
 PROMPT_TEMPLATE = "A video recorded from a robot's point of view executing the following instruction: {task}"
 """Of the released checkpoints (yuantianyuan01/FastWAM scripts/precompute_text_embeds.py); a card may say another."""
 

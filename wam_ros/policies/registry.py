@@ -20,6 +20,7 @@ BUILT_IN = {
     "hold": "wam_ros.policies.hold:Hold",
     "expert": "wam_ros.policies.expert:Expert",
     "fastwam": "wam_ros.policies.fastwam:FastWam",
+    "xwam": "wam_ros.policies.xwam:XWam",
 }
 
 

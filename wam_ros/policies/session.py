@@ -144,6 +144,7 @@ class Session:
             "dropped": self.cycle.dropped,
             "stride_rows": self.rhythm.stride_rows if self.rhythm else self._policy.execute_rows,
             "slack_ms": 1e3 * self.rhythm.slack_s if self.rhythm else 0.0,
+            **worker.figures(),
         }
 
     def _keep_time(self, measured_s: float) -> None:

@@ -21,7 +21,7 @@ from wam_ros.core.policy import Policy
 from wam_ros.core.robot import Robot
 from wam_ros.core.task import Task
 from wam_ros.core.types import Chunk
-from wam_ros.policies.base import Backend, Request
+from wam_ros.policies.base import Backend, Imagination, Imaginative, Request, Telling
 
 T = TypeVar("T")
 # A model may stumble over one odd picture; three failures in a row are a broken model.
@@ -80,6 +80,8 @@ class Worker:
         error: why it died, or what went wrong last; None if all is well.
         inferences: requests answered with a chunk, warm-up excluded.
         failures: requests that could not be answered.
+        listening: somebody wants to see what the backend imagines; while False nothing is computed for it.
+        imagined: the newest of it, see :class:`Imaginative`.
     """
 
     def __init__(
@@ -95,6 +97,8 @@ class Worker:
         self.phase = Phase.LOADING
         self.error: WamError | None = None
         self.inferences = self.failures = 0
+        self.listening = False
+        self.imagined: Mailbox[Imagination] = Mailbox()
         self._backend, self._policy, self._robot, self._task = backend, policy, robot, task
         self._on_change, self._approve = on_change, approve
         self._changed = threading.Condition()
@@ -137,6 +141,10 @@ class Worker:
         """Return a percentile of the recent inference times, warm-up excluded; 0 before the first."""
         latencies = list(self._latencies_ms)
         return float(np.percentile(latencies, percent)) if latencies else 0.0
+
+    def figures(self) -> dict[str, float]:
+        """Return the backend's own figures, if it has any."""
+        return self._backend.figures() if isinstance(self._backend, Telling) else {}
 
     def submit(self, request: Request) -> None:
         """Start an inference.
@@ -186,6 +194,7 @@ class Worker:
             self._tell()
             while (request := self._next()) is not None:
                 self._answer(request)
+                self._imagine()
             error = None
         except WamError as known:
             error = known
@@ -224,7 +233,26 @@ class Worker:
                 self._chunk, self._finished = chunk, True
         self._tell()
 
+    def _imagine(self) -> None:
+        """Let the backend go on for those who look, until the next request."""
+        if not self.listening or not isinstance(self._backend, Imaginative):
+            return
+        try:
+            imagined = self._backend.imagine(self._is_called)
+        except WamError as error:
+            # A picture that cannot be shown is no reason to stop the robot.
+            self.error, imagined = error, None
+        if imagined is not None:
+            self.imagined.put(imagined)
+            self._tell()
+
+    def _is_called(self) -> bool:
+        waiting = self._request is not None and not self._finished
+        return waiting or self._closing or self._reset_due
+
     def _infer(self, request: Request) -> Chunk | None:
+        if isinstance(self._backend, Imaginative):
+            self._backend.imagining = self.listening
         started_s = perf_counter()
         try:
             chunk = self._checked(self._backend.infer(request), request)

@@ -28,6 +28,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Declare the options of ``wam convert``."""
     add = parser.add_argument
     add("source", type=Path, nargs="?", help="official .pt, LeRobot or own .safetensors, or a folder of Wan2.2 shards")
+    add("--family", default="fastwam", choices=["fastwam", "xwam"], help="xwam: source is the DeepSpeed model states")
     add("--out", type=Path, required=True, help="checkpoint folder to make, or to add prompts to")
     add(
         "--policy", default="hold", help="policy YAML whose mosaic, rate, horizon and executed rows it was trained with"
@@ -47,6 +48,13 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     add("--licence", default="not stated", help="of the weights")
     add("--precision", default="bfloat16", choices=["float32", "float16", "bfloat16"], help="of the stored weights")
     add("--new-head", action="store_true", help="another robot: make action and state layers anew, to be trained")
+    add(
+        "--depth",
+        type=float,
+        nargs=2,
+        metavar=("NEAR", "FAR"),
+        help="of an X-WAM's depth pictures [m], if you know them",
+    )
     add("--vae", type=Path, help="folder of the Wan2.2 VAE in diffusers form, copied into the checkpoint")
     add("--prompt", action="append", default=[], help="instruction to embed; may be repeated")
     add("--text-encoder", type=Path, help="folder of UMT5 in transformers form, for --prompt")
@@ -60,7 +68,9 @@ def convert(options: argparse.Namespace) -> list[str]:
     """
     lines: list[str] = []
     if options.source is not None:
-        lines += _convert_weights(options)
+        from wam_ros.training import xwam_conversion
+
+        lines += (xwam_conversion.convert_weights if options.family == "xwam" else _convert_weights)(options)
     elif not options.prompt:
         raise ConfigError("convert: expected a source file or --prompt, got neither; give one")
     if options.vae is not None:
@@ -161,18 +171,24 @@ def _provenance(options: argparse.Namespace, policy: Policy, robot: Robot) -> An
 
 
 def _embed_prompts(options: argparse.Namespace, card: Card) -> list[str]:
+    import torch
+
     from wam_ros.models.checkpoint import PROMPTS
-    from wam_ros.models.params import from_card
-    from wam_ros.models.text import TextCache, Umt5
+    from wam_ros.models.text import WIDTH, TextCache, Umt5
 
     if card.text_padding == "hashed":
         return ["prompts need no embedding: this checkpoint hashes its text"]
     if options.text_encoder is None:
         raise ConfigError("convert --prompt: expected --text-encoder, got none; give the folder of UMT5")
     encoder = Umt5(options.text_encoder, card.text_length)
-    cache = TextCache(options.out / PROMPTS, card.text_length, from_card(card).video.text_dim)
-    prompts = [card.prompt_template.format(task=task) for task in options.prompt]
-    return [f"embedded {prompt!r} -> {cache.write(prompt, *encoder.embed(prompt))}" for prompt in prompts]
+    cache = TextCache(options.out / PROMPTS, card.text_length, WIDTH)
+    lines = []
+    for prompt in (card.prompt_template.format(task=task) for task in options.prompt):
+        context, mask = encoder.embed(prompt)
+        # What the encoder leaves after the end of the text is part of some models' input.
+        kept = torch.ones_like(mask) if card.text_padding == "raw" else mask
+        lines.append(f"embedded {prompt!r} -> {cache.write(prompt, context, kept)}")
+    return lines
 
 
 def _hash(source: Path) -> str:
@@ -185,12 +201,8 @@ def check_checkpoint(folder: Path) -> list[str]:
     Raises:
         ConfigError: what is wrong with it.
     """
-    from wam_ros.models.checkpoint import load_codec, load_model
-
     card = read_card(folder)
-    model = load_model(folder, card)
-    load_codec(folder, card)
-    count = sum(p.numel() for p in model.parameters())
+    count = _loaded(folder, card)
     return [
         f"{folder}: {card.family} {card.variant} {card.size}, {count:,} parameters, licence {card.licence}",
         f"state {card.state.kind} ({len(card.state.names)}), action {card.action.kind} ({len(card.action.names)}), "
@@ -198,3 +210,15 @@ def check_checkpoint(folder: Path) -> list[str]:
         f"mosaic {card.mosaic.height}x{card.mosaic.width} of {', '.join(c.camera for c in card.mosaic.cells)}",
         f"predicts {card.target}, shift {card.shift_action:g}, {card.steps} steps, seed {card.seed}",
     ]
+
+
+def _loaded(folder: Path, card: Card) -> int:
+    """Load a checkpoint strictly and return its number of parameters."""
+    from wam_ros.models import checkpoint
+    from wam_ros.models.xwam import checkpoint as xwam
+
+    if card.family == "xwam":
+        xwam.load_codecs(folder, card)
+        return sum(p.numel() for p in xwam.load_model(folder, card).parameters())
+    checkpoint.load_codec(folder, card)
+    return sum(p.numel() for p in checkpoint.load_model(folder, card).parameters())

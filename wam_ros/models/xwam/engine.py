@@ -100,6 +100,11 @@ class Engine:
         self._observed = Observed(latent.float(), pictures, self._asked, state)
         self._first = self.model.embed_observed(self._observed) if self.shortcuts.observed_once else None
 
+    @property
+    def latent(self) -> Tensor:
+        """Latent (B, C, 1, V, h, w) of the observed views."""
+        return self._observed.latent
+
     def run(self, noise: Samples, plan: Plan) -> Iterator[Progress]:
         """Denoise what was looked at; see ``sampling.denoise``."""
         if not self.shortcuts.late_depth and plan.depth == "last":

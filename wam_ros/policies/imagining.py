@@ -1,0 +1,51 @@
+# SPDX-License-Identifier: Apache-2.0
+"""From imagined latents to pictures and metres."""
+
+from __future__ import annotations
+
+import numpy as np
+import torch
+
+from wam_ros.core.card import Card
+from wam_ros.core.types import DepthImage, nanoseconds
+from wam_ros.models.xwam.checkpoint import Codecs
+from wam_ros.models.xwam.params import XWamParams
+from wam_ros.models.xwam.sampling import Imagined
+from wam_ros.policies.base import Imagination
+
+
+class Painter:
+    """Decodes what a model of a card has imagined; each clip begins with what was observed."""
+
+    def __init__(self, card: Card, params: XWamParams, codecs: Codecs) -> None:
+        self._card, self._params, self._codecs = card, params, codecs
+        self._cameras = tuple(cell.camera for cell in card.mosaic.cells)
+
+    @torch.no_grad()
+    def paint(self, stamp_ns: int, observed: torch.Tensor, imagined: Imagined) -> Imagination:
+        """Return the pictures.
+
+        Args:
+            stamp_ns: of the observation.
+            observed: (1, C, 1, V, h, w), its latent, with which the clip begins.
+            imagined: from the sampler, batch of one.
+        """
+        latents = torch.cat((observed, imagined.video), dim=2)
+        clip = self._codecs.pictures.decode(latents)[0].movedim(1, -1)
+        colors = ((clip + 1) * 127.5).round().clamp(0, 255).to(torch.uint8).cpu().numpy()
+        return Imagination(
+            stamp_ns, self._offsets(colors.shape[1]), dict(zip(self._cameras, colors, strict=True)),
+            self._metres(imagined), self._params.crop,
+        )  # fmt: skip
+
+    def _metres(self, imagined: Imagined) -> dict[str, DepthImage] | None:
+        if imagined.depth is None or self._card.depth is None:
+            return None
+        # Three equal channels when it was learnt: their mean is the one picture that is meant.
+        picture = self._codecs.depth.decode(imagined.depth)[0].mean(1).double().cpu().numpy()
+        depths = self._card.depth.inverse(picture).astype(np.float32)
+        return dict(zip(self._cameras, depths, strict=True))
+
+    def _offsets(self, frames: int) -> tuple[int, ...]:
+        span_s = self._params.horizon / self._params.rate_hz
+        return tuple(nanoseconds(span_s * j / (frames - 1)) for j in range(frames))
