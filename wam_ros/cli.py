@@ -99,6 +99,7 @@ def _add_run(run: argparse.ArgumentParser) -> None:
     shown = run.add_mutually_exclusive_group()
     shown.add_argument("--headless", action="store_true", help="open no page (the default)")
     shown.add_argument("--view", action="store_true", help="show the run in the browser")
+    shown.add_argument("--console", action="store_true", help="show it with the operator's buttons")
     run.add_argument("--out", type=Path, help="new folder for the results (default: runs/TASK-TIME)")
     run.add_argument("--set", action="append", default=[], metavar="KEY=VALUE", help="as in task.method=c2")
 
@@ -143,6 +144,7 @@ def _run(options: argparse.Namespace) -> int:
         randomise=options.randomise,
         disturb=options.disturb,
         view=options.view,
+        console=options.console,
         teleop=options.teleop,
         record=options.record,
     )

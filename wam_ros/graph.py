@@ -21,7 +21,7 @@ Pace = Literal["realtime", "lockstep"]
 Value = str | int | float | bool
 
 #: Every program below ``wam_ros.nodes``; setup.py installs one executable for each.
-PROGRAMS = ("sim_robot", "policy", "motion", "safety", "teleop", "viewer", "recorder")
+PROGRAMS = ("sim_robot", "policy", "motion", "safety", "teleop", "viewer", "recorder", "replay")
 
 #: What a person may lead the arms with; the scripted expert stands in for him.
 TELEOP_SOURCES = ("leader", "gamepad", "keyboard", "expert")
@@ -65,6 +65,7 @@ class RunOptions:
         randomise: draw colours, light, cameras and friction of the twin for each attempt.
         disturb: push the workpiece on the way and let one grip be lost.
         view: start the browser view at the side.
+        console: with the operator's buttons.
         teleop: what a person may take over with; empty: nothing.
         record: folder of the dataset into which a recorder may record; empty: no recorder.
         params: further node parameters, as ``(node, parameter, value)``.
@@ -79,6 +80,7 @@ class RunOptions:
     randomise: bool = False
     disturb: bool = False
     view: bool = False
+    console: bool = False
     teleop: str = ""
     record: str = ""
     params: tuple[tuple[str, str, Value], ...] = ()
@@ -166,8 +168,8 @@ def build_graph(robot: Robot, task: Task, policy: Policy, options: RunOptions) -
     if options.teleop:
         by_hand = {**about_robot, "source": options.teleop}
         line["teleop"] = {**about_task, "policy": "expert"} if options.teleop == "expert" else by_hand
-    if options.view:
-        line["viewer"] = {**about_task}
+    if options.view or options.console:
+        line["viewer"] = {**about_task, **({"console": True} if options.console else {})}
     if options.record:
         line["recorder"] = {**about_task, "root": options.record}
     _add_params(line, options)

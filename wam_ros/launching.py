@@ -27,6 +27,7 @@ ARGUMENTS = {
     "pace": ("realtime", "realtime or lockstep (simulated robots)"),
     "latency_ms": ("", "declared inference latency; empty: 190 in lockstep, as fast as can be in realtime"),
     "view": ("false", "start the browser view"),
+    "console": ("false", "start the browser view with the operator's buttons; their token is logged"),
     "teleop": ("", "what a person may take over with: leader, gamepad, keyboard or expert; empty: nothing"),
     "record": ("", "folder of the dataset to record into; empty: no recorder"),
 }
@@ -58,6 +59,7 @@ def options_from(task: str, arguments: dict[str, str]) -> RunOptions:
         pace=cast("Pace", arguments["pace"]),
         declared_latency_s=_number("latency_ms", latency, float) / 1000 if latency else None,
         view=arguments["view"].lower() == "true",
+        console=arguments["console"].lower() == "true",
         teleop=arguments["teleop"],
         record=arguments["record"],
     )

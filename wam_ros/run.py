@@ -10,6 +10,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from importlib.util import find_spec
 from pathlib import Path
+from secrets import token_urlsafe
 from types import FrameType
 from typing import TYPE_CHECKING, Any
 
@@ -83,6 +84,8 @@ def prepare(options: RunOptions, assignments: Sequence[str], episodes: int, fold
     given = [parse(text) for text in assignments]
     if options.teleop == "keyboard" and not any((a.place, *a.path) == ("teleop", "terminal") for a in given):
         given.append(Assignment("teleop", ("terminal",), _terminal()))
+    if options.console and not any((a.place, *a.path) == ("viewer", "token") for a in given):
+        given.append(Assignment("viewer", ("token",), token_urlsafe(9)))
     plan = make_plan(replace(options, params=node_parameters(given)))
     plan = make_plan(apply(plan, given, folder / "config"))
     if find_spec("rclpy") is None:
@@ -133,12 +136,20 @@ def play(plan: Plan, episodes: int, folder: Path, console: Console, shown_as: st
         require_free_domain([spec.name for spec in plan.specs])
         folder.mkdir(parents=True, exist_ok=True)
         with Runner(plan.specs, folder, os.environ) as runner, Progress(console) as progress:
+            _say_where(plan, console)
             parts = plan.robot, plan.task, plan.policy, plan.options
             listener = Blinded(progress, shown_as) if shown_as else progress
             run = run_attempts(*parts, folder, listener, episodes=episodes, check=runner.check)
         run.memory_mb.update(runner.peak_memory_mb)
         write_run(folder, run, plan.robot, plan.policy)
     return Result(run, folder, runner.lost, interrupts.seen)
+
+
+def _say_where(plan: Plan, console: Console) -> None:
+    """Print where the page is, and what opens its buttons."""
+    for page in (spec.params for spec in plan.specs if spec.name == "viewer"):
+        opens = f"    token: {page['token']}" if page.get("console") else ""
+        console.print(f"look at http://127.0.0.1:{page.get('port', 8080)}{opens}", soft_wrap=True, markup=False)
 
 
 def show(result: Result, console: Console) -> None:

@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import io
 import json
 import os
 from contextlib import ExitStack
@@ -18,10 +19,12 @@ from diagnostic_msgs.msg import DiagnosticStatus
 from rclpy.executors import SingleThreadedExecutor
 from rclpy.node import Node
 from rclpy.parameter import Parameter
+from std_msgs.msg import String
 from std_srvs.srv import Trigger
 
-from tests.ros_support import spinning
+from tests.ros_support import spinning, wait_until
 from wam_ros.core.errors import ConfigError, MissingDependencyError, RunError
+from wam_ros.core.verdict import Verdict
 from wam_ros.files.assets import load_policy, load_task
 from wam_ros.graph import RunOptions, build_graph
 from wam_ros.nodes.motion import MotionNode
@@ -34,7 +37,7 @@ from wam_ros.report.witness import Witness
 from wam_ros.ros.arming import Arming
 from wam_ros.ros.executor import LeanExecutor
 from wam_ros.ros.listen import SideListener, take_all
-from wam_ros.ros.qos import LATCHED
+from wam_ros.ros.qos import EVENT, LATCHED
 from wam_ros.ros.referee import PersonReferee
 from wam_ros.ros.wait import Patience, Waiter
 
@@ -236,8 +239,9 @@ def test_a_person_judges_with_a_key(ros_context, terminal, key, success, tmp_pat
         hands.flush()
 
     with (tmp_path / "screen").open("w") as screen:
+        waiter = Waiter(SingleThreadedExecutor(context=ros_context), lambda: type_in("\n"))
         referee = PersonReferee(
-            Waiter(SingleThreadedExecutor(context=ros_context), lambda: type_in("\n")), keyboard, screen
+            Node("at_terminal", context=ros_context), TASK, waiter, keyboard=keyboard, screen=screen
         )
         referee.reset(1)
         while referee.verdict().success is not None:
@@ -253,8 +257,28 @@ def test_a_person_judges_with_a_key(ros_context, terminal, key, success, tmp_pat
 def test_a_real_robot_needs_a_terminal(ros_context, tmp_path):
     file = tmp_path / "not_a_terminal"
     file.touch()
+    waiter, node = Waiter(SingleThreadedExecutor(context=ros_context), lambda: None), Node("op", context=ros_context)
     with file.open() as keyboard, pytest.raises(ConfigError, match="needs a terminal"):
-        PersonReferee(Waiter(SingleThreadedExecutor(context=ros_context), lambda: None), keyboard)
+        PersonReferee(node, TASK, waiter, keyboard=keyboard)
+
+
+def test_a_person_at_a_console_begins_marks_stages_and_judges(ros_context, tmp_path):
+    file = tmp_path / "no_terminal"
+    file.touch()
+    operator, person = Node("operator", context=ros_context), Node("person", context=ros_context)
+    marks = person.create_publisher(String, "operator/mark", EVENT)
+    with spinning(ros_context, operator, person) as executor, file.open() as keyboard:
+        waiter = Waiter(executor, lambda: marks.publish(String(data="start")))
+        referee = PersonReferee(operator, TASK, waiter, remote=True, keyboard=keyboard, screen=io.StringIO())
+        referee.reset(1)
+        assert referee.verdict() == Verdict()
+        for word in ("grasped", "lifted", "no such stage"):
+            marks.publish(String(data=word))
+        wait_until(executor, lambda: referee.verdict().stages == {"grasped", "lifted"})
+        assert (referee.verdict().progress, referee.verdict().success) == (0.5, None)
+        marks.publish(String(data="failure"))
+        wait_until(executor, lambda: referee.verdict().success is False)
+        assert referee.verdict().progress == 0.5
 
 
 def test_taking_all_runs_what_has_come_and_does_not_wait(ros_context):

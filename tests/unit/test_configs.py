@@ -35,7 +35,9 @@ def runs() -> list[RunOptions]:
         except ConfigError:
             continue
         found.append(options)
-    by_hand = [RunOptions("towel_fold", "sim_r1_lite", "hold", teleop=t, record="set") for t in TELEOP_SOURCES]
+    by_hand = [
+        RunOptions("towel_fold", "sim_r1_lite", "hold", teleop=t, record="set", console=True) for t in TELEOP_SOURCES
+    ]
     return [*found, *by_hand]
 
 
@@ -80,7 +82,7 @@ def test_a_remapping_and_a_number_like_word_survive_the_way_to_the_node(tmp_path
 def test_launch_arguments_stand_for_the_same_plan_as_the_command_line(options):
     view = str(options.view).lower()
     given = {**DEFAULTS, "robot": options.robot, "policy": options.policy, "pace": options.pace, "view": view}
-    given |= {"teleop": options.teleop, "record": options.record}
+    given |= {"teleop": options.teleop, "record": options.record, "console": str(options.console).lower()}
     assert make_plan(options_from(options.task, given)) == make_plan(options)
 
 

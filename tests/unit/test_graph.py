@@ -83,6 +83,11 @@ def test_the_stand_in_for_a_person_is_a_policy_whose_chunks_are_the_persons(robo
         replace(TWIN, teleop="mouse")
 
 
+def test_the_console_is_the_view_with_buttons():
+    assert graph(console=True)["viewer"].params == graph(view=True)["viewer"].params | {"console": True}
+    assert not graph(console=True)["viewer"].required
+
+
 def test_a_recorder_stands_at_the_side_when_there_is_a_folder_for_it():
     recorder = graph(record="demos/towel")["recorder"]
     assert (recorder.params["root"], recorder.required) == ("demos/towel", False)

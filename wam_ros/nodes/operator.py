@@ -133,7 +133,7 @@ class Operator(Node):
         # Drawing for people takes time, which in lockstep simply waits.
         SideListener(self, robot, self._witness, [SCENE_CAMERA] if options.pace == "lockstep" else [])
         self.arming = Arming(self, self._waiter, self._witness, listener.waiting, patience)
-        person = None if robot.simulated else PersonReferee(self._waiter)
+        person = None if robot.simulated else PersonReferee(self, task, self._waiter, remote=options.console)
         self._referee: Referee = person or SimulatorReferee(self, task, self._waiter)
         self.create_publisher(String, "instruction", LATCHED).publish(String(data=task.instruction))
 

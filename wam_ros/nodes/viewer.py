@@ -1,7 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
 """The viewer: what a run looks like, in a browser (``--view``) and for rviz (``rviz/wam.rviz``).
 
-It takes no part in the run. It may ask for a stop, like anybody; losing it or its page changes nothing.
+It takes no part in the run. It may ask for a stop, like anybody, and with the operator's console (``--console``) for
+what an operator may ask for; losing it or its page changes nothing.
 """
 
 from __future__ import annotations
@@ -9,13 +10,15 @@ from __future__ import annotations
 import sys
 from collections.abc import Mapping
 from dataclasses import dataclass
+from queue import SimpleQueue
+from secrets import token_urlsafe
 from typing import TYPE_CHECKING, Any
 
 from rclpy.node import Node
 from std_msgs.msg import String
-from std_srvs.srv import Trigger
 from visualization_msgs.msg import MarkerArray
 
+from wam_ros.core.task import Task
 from wam_ros.core.types import FloatArray, Trajectory
 from wam_ros.files.assets import load_robot, load_task
 from wam_ros.kinematics.description import urdf_text
@@ -26,11 +29,13 @@ from wam_ros.ros.main import run_node
 from wam_ros.ros.markers import box_marker, committed_markers, state_marker
 from wam_ros.ros.params import declare, parameter
 from wam_ros.ros.qos import LATCHED
+from wam_ros.ros.requests import Requests
 from wam_ros.ros.tf import LinkBroadcaster
 from wam_ros.ros.timebase import steady_clock
 from wam_ros.view.slots import Slots
 
 if TYPE_CHECKING:
+    from wam_ros.view.console import Console
     from wam_ros.view.page import Page
 
 #: What the page writes: node, key, label, unit.
@@ -50,6 +55,8 @@ class ViewerParams:
     robot: str = parameter(description="name or YAML path of the robot")
     task: str = parameter(description="name or YAML path of the task, whose workspace is drawn")
     port: int = parameter(8080, description="of the page, on this computer only; 0: no page", lower=0, upper=65535)
+    console: bool = parameter(False, description="also the operator's buttons")
+    token: str = parameter("", description="that opens the operator's buttons; empty: a new one, which is logged")
     rate_hz: float = parameter(10.0, description="pace of what is shown", unit="Hz", lower=1.0, upper=60.0)
 
 
@@ -59,6 +66,7 @@ class ViewerNode(Node):
     def __init__(self, **node_args: Any) -> None:
         super().__init__("viewer", **node_args)
         params = declare(self, ViewerParams)
+        self._params = params
         self._robot, task = load_robot(params.robot), load_task(params.task)
         self._kinematics = Kinematics(self._robot)
         self._slots = Slots()
@@ -69,9 +77,11 @@ class ViewerNode(Node):
         self.create_publisher(String, "robot_description", LATCHED).publish(String(data=urdf_text(self._robot)))
         workspace = self.create_publisher(MarkerArray, "markers/workspace", LATCHED)
         workspace.publish(MarkerArray(markers=[box_marker(task.workspace, self._robot.base_frame, self._now_ns())]))
-        self._stop = self.create_client(Trigger, "safety_stop")
-        self._wish = self.create_guard_condition(self._on_stop)
-        self._page = self._open_page(params.port) if params.port else None
+        self._wishes: SimpleQueue[tuple[str, bool | str | None]] = SimpleQueue()
+        self._wished = self.create_guard_condition(self._on_wish)
+        self._requests, self._said = Requests(self, self._on_answer), {"answer": "", "leader": "", "recorder": ""}
+        self._console: Console | None = None
+        self._page = self._open_page(task) if params.port else None
         SideListener(self, self._robot, self._slots)
         self.create_timer(1.0 / params.rate_hz, self._on_show, clock=steady_clock())
 
@@ -81,20 +91,40 @@ class ViewerNode(Node):
             self._page.close()
         super().destroy_node()
 
-    def _open_page(self, port: int) -> Page:
+    def _open_page(self, task: Task) -> Page:
         from wam_ros.view.page import Page  # rviz alone needs no browser library
 
-        page = Page(self._robot, port, self.ask_to_stop)
+        page = Page(self._robot, self._params.port, self.ask_to_stop)
         self.get_logger().info(f"look at {page.url}")
+        if self._params.console:
+            token = self._params.token or token_urlsafe(9)
+            self._console = page.add_console(task, token, self.ask)
+            self.get_logger().info(f"the console's token is {token}")
         return page
 
     def ask_to_stop(self) -> None:
         """Ask safety for a stop; may be called by any thread, as the page's button does."""
-        self._wish.trigger()
+        self.ask("safety_stop", None)
 
-    def _on_stop(self) -> None:
-        self.get_logger().warning("stop asked for on the page")
-        self._stop.call_async(Trigger.Request())
+    def ask(self, name: str, wish: bool | str | None) -> None:
+        """Ask for what an operator may ask for; may be called by any thread."""
+        self._wishes.put((name, wish))
+        self._wished.trigger()
+
+    def _on_wish(self) -> None:
+        while not self._wishes.empty():
+            name, wish = self._wishes.get()
+            self.get_logger().info(f"asked for on the page: {name}" + ("" if wish is None else f" {wish}"))
+            self._requests.ask(name, wish)
+
+    def _on_answer(self, _granted: bool, text: str) -> None:
+        self._said["answer"] = text
+
+    def _show_console(self, console: Console, statuses: Mapping[str, Mapping[str, str]]) -> None:
+        self._said["leader"] = statuses.get("motion", {}).get("source", self._said["leader"])
+        recorder = statuses.get("recorder")
+        self._said["recorder"] = recorder["news"] or recorder["state"] if recorder else self._said["recorder"]
+        console.show(**self._said)
 
     def _on_show(self) -> None:
         news = self._slots.take()
@@ -108,6 +138,8 @@ class ViewerNode(Node):
             if news.pictures:
                 self._page.show_pictures(news.pictures)
             self._show_figures(self._page, news.statuses)
+        if self._console is not None:
+            self._show_console(self._console, news.statuses)
 
     def _show_joints(self, stamp_ns: int, position: FloatArray) -> None:
         self._links.publish(position, stamp_ns)

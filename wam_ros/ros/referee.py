@@ -5,16 +5,19 @@ from __future__ import annotations
 
 import select
 import sys
+from dataclasses import replace
 from typing import Protocol, TextIO
 
 from diagnostic_msgs.msg import DiagnosticStatus
 from rclpy.node import Node
+from std_msgs.msg import String
 from std_srvs.srv import SetBool, Trigger
 
 from wam_ros.core.errors import ConfigError, RunError
 from wam_ros.core.task import Task
 from wam_ros.core.verdict import Verdict
 from wam_ros.ros.qos import EVENT
+from wam_ros.ros.requests import FAILURE, MARKS, START, SUCCESS
 from wam_ros.ros.status import read_values
 from wam_ros.ros.wait import Waiter
 
@@ -79,39 +82,77 @@ class SimulatorReferee:
 
 
 class PersonReferee:
-    """A person at the terminal, who sets the scene and presses a key.
+    """A person, who sets the scene and says how it went: at the terminal, at the console, or with a pad's buttons.
+
+    Args:
+        node: hears what is said on ``operator/mark``: start, success, failure, or the name of a stage.
+        task: its stages.
+        waiter: spins the node.
+        remote: a terminal is not needed, because there is a console.
+        keyboard, screen: of the terminal.
 
     Raises:
-        ConfigError: there is no terminal to ask at.
+        ConfigError: there is neither a terminal nor a console to ask at.
     """
 
-    def __init__(self, waiter: Waiter, keyboard: TextIO | None = None, screen: TextIO | None = None) -> None:
+    def __init__(
+        self,
+        node: Node,
+        task: Task,
+        waiter: Waiter,
+        *,
+        remote: bool = False,
+        keyboard: TextIO | None = None,
+        screen: TextIO | None = None,
+    ) -> None:
         self._keyboard, self._screen = keyboard or sys.stdin, screen or sys.stdout
+        self._shares = {stage.name: stage.share for stage in task.stages}
         self._waiter = waiter
-        self._verdict = Verdict()
-        if not self._keyboard.isatty():
-            raise ConfigError("a run on a real robot needs a terminal, where a person says how it went; run it in one")
+        self._verdict, self._begun = Verdict(), False
+        self._typed = self._keyboard.isatty()
+        if not (remote or self._typed):
+            raise ConfigError(
+                "a run on a real robot needs a terminal, where a person says how it went; run it in one, or --console"
+            )
+        node.create_subscription(String, MARKS, self._on_word, EVENT)
 
     def reset(self, number: int) -> None:
         """Ask for the scene to be set."""
+        self._begun = False
+        self._say(f"attempt {number}: set the scene, then press Enter or Start. The arms will move.")
+        self._waiter.until(self._is_begun, PERSON_S, lambda: "nobody pressed Enter or Start")
         self._verdict = Verdict()
-        self._say(f"attempt {number}: set the scene, then press Enter. The arms will move.")
-        self._waiter.until(lambda: self._line() is not None, PERSON_S, lambda: "nobody pressed Enter")
         self._say("s Enter: success    f Enter: failure")
 
     def play(self, on: bool) -> None:
         """Real time is nobody's to hold."""
 
     def verdict(self) -> Verdict:
-        """Return what has been typed."""
-        line = (self._line() or "").strip().lower()
-        if line in {"s", "f"}:
-            success = line == "s"
-            self._verdict = Verdict(None, float(success), success)
+        """Return what has been said."""
+        word = {"s": SUCCESS, "f": FAILURE}.get((self._line() or "").strip().lower())
+        if word is not None:
+            self._on_mark(word)
         return self._verdict
 
+    def _on_word(self, msg: String) -> None:
+        self._on_mark(msg.data)
+
+    def _on_mark(self, word: str) -> None:
+        said = self._verdict
+        if word == START:
+            self._begun = True
+        elif word in (SUCCESS, FAILURE):
+            success = word == SUCCESS
+            self._verdict = replace(said, progress=1.0 if success else said.progress, success=success)
+        elif word in self._shares:
+            stages = said.stages | {word}
+            self._verdict = replace(said, stages=stages, progress=sum(self._shares[name] for name in stages))
+
+    def _is_begun(self) -> bool:
+        return self._line() is not None or self._begun
+
     def _line(self) -> str | None:
-        ready, _, _ = select.select([self._keyboard], [], [], 0.0)
+        ready = select.select([self._keyboard], [], [], 0.0)[0] if self._typed else []
         return self._keyboard.readline() if ready else None
 
     def _say(self, text: str) -> None:

@@ -12,7 +12,7 @@ from rclpy.task import Future
 from std_msgs.msg import String
 from std_srvs.srv import SetBool, Trigger
 
-from wam_ros.ros.qos import EVENT
+from wam_ros.ros.qos import EVENT, LATCHED
 
 #: Name of each service that a person may call, and its type.
 SERVICES = {
@@ -20,13 +20,14 @@ SERVICES = {
     "safety_reset": Trigger,
     "arm": SetBool,
     "takeover": SetBool,
+    "sim/play": SetBool,
     "record/start": Trigger,
     "record/stop": Trigger,
     "record/discard": Trigger,
 }
 #: What a person says of an attempt: these words, or the name of a stage.
 START, SUCCESS, FAILURE = "start", "success", "failure"
-MARKS = "operator/mark"
+MARKS, INSTRUCTION = "operator/mark", "instruction"
 
 
 class Requests:
@@ -38,14 +39,14 @@ class Requests:
     """
 
     def __init__(self, node: Node, on_answer: Callable[[bool, str], None]) -> None:
-        self._on_answer = on_answer
+        self._node, self._on_answer = node, on_answer
         self._services = {name: node.create_client(kind, name) for name, kind in SERVICES.items()}
-        self._marks = node.create_publisher(String, MARKS, EVENT)
+        self._publishers = {MARKS: node.create_publisher(String, MARKS, EVENT)}
 
     def ask(self, name: str, wish: bool | str | None = None) -> None:
-        """Call a service, or say a mark; ``wish`` is what a SetBool is asked for, or the mark."""
-        if name == MARKS:
-            self.mark(str(wish))
+        """Call a service, or say a mark or an instruction; ``wish`` is what a SetBool is asked for, or the words."""
+        if name in (MARKS, INSTRUCTION):
+            self._say(name, str(wish))
             return
         client = self._services[name]
         if not client.service_is_ready():
@@ -54,10 +55,11 @@ class Requests:
         request = Trigger.Request() if wish is None else SetBool.Request(data=bool(wish))
         client.call_async(request).add_done_callback(partial(self._on_done, name))
 
-    def mark(self, word: str) -> None:
-        """Say how the attempt goes."""
-        self._marks.publish(String(data=word))
-        self._on_answer(True, f"marked: {word}")
+    def _say(self, topic: str, words: str) -> None:
+        if topic not in self._publishers:  # a latched instruction must not be said before it is asked for
+            self._publishers[topic] = self._node.create_publisher(String, topic, LATCHED)
+        self._publishers[topic].publish(String(data=words))
+        self._on_answer(True, f"{topic}: {words}")
 
     def _on_done(self, name: str, future: Future) -> None:
         response: Any = future.result()

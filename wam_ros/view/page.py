@@ -25,9 +25,11 @@ from viser.extras import ViserUrdf
 
 from wam_ros.core.errors import ConfigError, mismatch
 from wam_ros.core.robot import Robot
+from wam_ros.core.task import Task
 from wam_ros.core.types import ByteImage, FloatArray
 from wam_ros.kinematics.description import urdf_text
 from wam_ros.kinematics.forward import Kinematics
+from wam_ros.view.console import Ask, Console
 from wam_ros.vision.resize import resize
 
 HOST = "127.0.0.1"
@@ -63,6 +65,7 @@ class Page:
         self.url = f"http://{HOST}:{port}"
         with own_origin(port):
             self._server = viser.ViserServer(host=HOST, port=port, label=robot.name, verbose=False)
+        self._simulated = robot.simulated
         self._latency: list[tuple[float, float]] = []
         self._make_scene(robot)
         self._make_panel(robot, on_stop)
@@ -86,8 +89,8 @@ class Page:
         # The share button would ask an outside service for a public address.
         gui.configure_theme(control_width="large", show_logo=False, show_share_button=False)
         gui.main_panel.dock_right()
-        self._state = gui.add_html(_state_html("", ""))
-        stop = gui.add_button("Stop the robot", color="red", icon=viser.Icon.HAND_STOP)
+        self._state = gui.add_html(_state_html("", ""), order=-2.0)
+        stop = gui.add_button("Stop the robot", color="red", icon=viser.Icon.HAND_STOP, order=-1.0)
         stop.on_click(lambda _: on_stop())
         self._figures = gui.add_markdown("")
         self._plot = gui.add_uplot(
@@ -100,6 +103,14 @@ class Page:
         )
         self._sheet = ContactSheet(robot)
         self._cameras = gui.add_image(self._sheet.image, label="cameras", format="jpeg", jpeg_quality=JPEG_QUALITY)
+
+    def add_console(self, task: Task, token: str, on_ask: Ask) -> Console:
+        """Add the operator's buttons; ``on_ask`` is called by the server's threads."""
+        stages = tuple(stage.name for stage in task.stages)
+        simulated, instruction = self._simulated, task.instruction
+        return Console(
+            self._server, stages=stages, simulated=simulated, instruction=instruction, token=token, on_ask=on_ask
+        )
 
     def show_joints(self, position: FloatArray) -> None:
         """Move the robot to (J,) positions in robot order."""
