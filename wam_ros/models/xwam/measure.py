@@ -8,6 +8,7 @@ depth branch, the text and the flow time of every token anew. Both run in turns,
 from __future__ import annotations
 
 import copy
+import dataclasses
 import time
 from collections.abc import Callable
 from typing import NamedTuple
@@ -103,13 +104,14 @@ def measured(
 def operations(params: XWamParams) -> Figures:
     """Return the operations of each stage in one call [TFLOP], as released and with the shortcuts."""
     table: Figures = {}
-    for name, hoisted in (("released", False), ("ours", True)):
-        stages = plan_stages(params, Plan.of(params, "joint"), hoisted=hoisted)
-        table |= {f"tflop_{s.name.replace(' ', '_')}_{name}": s.flops / 1e12 for s in stages}
+    joint, policy = Plan.of(params, "joint"), Plan.of(params, "policy")
+    always = dataclasses.replace(joint, depth="always")
+    for name, hoisted, plan in (("released", False, always), ("ours", True, joint)):
+        stages = plan_stages(params, plan, hoisted=hoisted)
+        alone = plan_stages(params, policy, hoisted=hoisted)
+        table |= {f"tflop_{s.name.replace(' ', '_')}_{name}": s.flops / 1e12 for s in (*alone, *stages)}
         table[f"tflop_joint_{name}"] = _operations(stages) / 1e12
-        table[f"tflop_policy_{name}"] = (
-            _operations(plan_stages(params, Plan.of(params, "policy"), hoisted=hoisted)) / 1e12
-        )
+        table[f"tflop_policy_{name}"] = _operations(alone) / 1e12
     if params.latent.codec == "wan_vae":
         table["tflop_decoding"] = decode_stage(params, depth=True).flops / 1e12
     return table
