@@ -25,6 +25,8 @@ PROGRAMS = ("sim_robot", "policy", "motion", "safety", "teleop", "viewer", "reco
 
 #: What a person may lead the arms with; the scripted expert stands in for him.
 TELEOP_SOURCES = ("leader", "gamepad", "keyboard", "expert")
+#: From what the stand-in sees to what he wants [s]; whether this computer plans as quickly is not asked of a person.
+STAND_IN_S = 0.1
 #: Nodes at the side: the graph goes on when they end.
 _ASIDE = ("viewer", "recorder")
 
@@ -167,7 +169,8 @@ def build_graph(robot: Robot, task: Task, policy: Policy, options: RunOptions) -
     # A person stands outside the ring: simulated time cannot wait for him.
     if options.teleop:
         by_hand = {**about_robot, "source": options.teleop}
-        line["teleop"] = {**about_task, "policy": "expert"} if options.teleop == "expert" else by_hand
+        stand_in = {**about_task, "policy": "expert", "declared_latency_s": STAND_IN_S, "measured": False}
+        line["teleop"] = stand_in if options.teleop == "expert" else by_hand
     if options.view or options.console:
         line["viewer"] = {**about_task, **({"console": True} if options.console else {})}
     if options.record:

@@ -42,6 +42,7 @@ class PolicyParams:
     task: str = parameter(description="name or YAML path of the task")
     policy: str = parameter(description="name or YAML path of the policy")
     declared_latency_s: float = parameter(0.0, description="from capture to landing", unit="s", lower=0, upper=10)
+    measured: bool = parameter(True, description="refuse to begin where a measured inference is too slow; in realtime")
     lockstep_after: str = parameter("", description="whose token to wait for; empty: realtime")
     autostart: bool = parameter(True, description="configure and activate without a lifecycle manager")
     threads: int = parameter(0, description="CPU threads of the model; 0: as the environment says", lower=0, upper=256)
@@ -79,7 +80,7 @@ class PolicyNode(SelfStartingNode):
         given, self._task = self._params, load_task(self._params.task)
         robot, policy = load_robot(given.robot), load_policy(given.policy)
         bound_threads(given.threads)
-        latency = Latency(nanoseconds(given.declared_latency_s), bool(given.lockstep_after))
+        latency = Latency(nanoseconds(given.declared_latency_s), bool(given.lockstep_after) or not given.measured)
         self._session = Session(robot, self._task, policy, latency, on_change=self._wake.trigger)
         if self._source is None:
             self._listen(robot, policy)
