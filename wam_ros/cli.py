@@ -17,7 +17,7 @@ from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
-from wam_ros import __version__, evaluate
+from wam_ros import __version__, evaluate, replay
 from wam_ros.bench import BENCHES
 from wam_ros.collect import command as recording
 from wam_ros.core.errors import ConfigError, WamError, mismatch
@@ -69,6 +69,7 @@ def parser() -> argparse.ArgumentParser:
     conversion.add_arguments(add("convert", _convert, "make a checkpoint folder of released weights"))
     recording.add_arguments(add("record", _record, "record demonstrations from the simulated robot into a dataset"))
     evaluate.add_arguments(add("eval", evaluate.command, "try a policy many times, or two until one is better"))
+    replay.add_arguments(add("replay", replay.command, "a recorded episode as live topics, or asked to a policy"))
     train = add("train", _train, "train a model from a YAML; started again, it goes on")
     train.add_argument("spec", help="a name in config/training, or the path of a YAML file")
     train.add_argument("--out", type=Path, required=True, help="folder for checkpoint, metrics and plot")

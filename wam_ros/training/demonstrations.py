@@ -18,7 +18,6 @@ from numpy.lib.format import open_memmap
 from numpy.typing import NDArray
 
 from wam_ros.core.card import VectorLayout
-from wam_ros.core.episode import ACTION, STATE
 from wam_ros.core.errors import DatasetError, mismatch
 from wam_ros.core.policy import Mosaic, Policy
 from wam_ros.core.robot import Robot
@@ -27,6 +26,7 @@ from wam_ros.core.stitch import stitch
 from wam_ros.core.types import ByteImage
 from wam_ros.files.assets import load_policy, load_robot
 from wam_ros.files.dataset.declaration import Declaration
+from wam_ros.files.dataset.fits import require_robot, require_views
 from wam_ros.files.dataset.read import DatasetReader, Recording
 from wam_ros.models.params import FastWamParams
 from wam_ros.training.data import Episode
@@ -100,20 +100,9 @@ def _check_model(params: FastWamParams, execute_rows: int, policy: Policy) -> No
 
 def _check_dataset(root: str, said: Declaration, robot: Robot, policy: Policy) -> None:
     """Refuse a dataset of another robot, rate, order of joints, or without a camera."""
-    layout, remedy = said.layout, "train on another dataset"
-    pairs = (
-        ("robot", robot.name, said.robot),
-        ("rate [fps]", policy.rate_hz, float(layout.fps)),
-        ("joints of the state", robot.joint_names, layout.column(STATE).names),
-        ("joints of the action", robot.joint_names, layout.column(ACTION).names),
-    )
-    for what, wanted, got in pairs:
-        if wanted != got:
-            raise DatasetError(mismatch(f"{root}: {what}", wanted, got, remedy))
-    cameras = {stream.camera for stream in layout.features if stream.kind == "color"}
-    for cell in policy.mosaic.cells:
-        if cell.camera not in cameras:
-            raise DatasetError(mismatch(f"{root}: cameras", f"one named {cell.camera}", sorted(cameras), remedy))
+    remedy = "train on another dataset"
+    require_robot(root, said, robot, remedy)
+    require_views(root, said, policy.rate_hz, (cell.camera for cell in policy.mosaic.cells), remedy)
 
 
 def _episodes(recordings: Sequence[Recording], frames: NDArray[np.uint8]) -> Iterator[Episode]:

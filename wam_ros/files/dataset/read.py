@@ -63,6 +63,11 @@ class Recording:
         return to_numpy(self.table[key])
 
     @property
+    def cameras(self) -> tuple[str, ...]:
+        """Names of the cameras, in the order of ``capture_time`` and ``skew``."""
+        return self._said.layout.cameras
+
+    @property
     def states(self) -> FloatArray:
         """(N, J) measured joints in robot order, grippers normalised."""
         return self.values(STATE).astype(np.float64)
@@ -150,3 +155,14 @@ class DatasetReader:
 
     def __iter__(self) -> Iterator[Recording]:
         return (self[index] for index in range(len(self)))
+
+
+def episode_of(reader: DatasetReader, root: Path, number: int) -> Recording:
+    """Return an episode by a number that a person has given.
+
+    Raises:
+        DatasetError: there is none.
+    """
+    if not 0 <= number < len(reader):
+        raise DatasetError(mismatch(f"{root}: episode", f"0 to {len(reader) - 1}", number, "choose one of them"))
+    return reader[number]

@@ -1,0 +1,19 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Encode pictures without loss, for cameras that are spoken for by a recording."""
+
+from __future__ import annotations
+
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+
+from wam_ros.core.types import ByteImage
+
+#: Little effort: what is replayed must keep the pace of what was recorded.
+_EFFORT = [cv2.IMWRITE_PNG_COMPRESSION, 1]
+
+
+def png(picture: ByteImage | NDArray[np.uint16]) -> bytes:
+    """Return an (H, W, 3) uint8 RGB picture, or (H, W) uint16 depth, as PNG."""
+    ordered = picture[..., ::-1] if picture.ndim == 3 else picture
+    return bytes(cv2.imencode(".png", np.ascontiguousarray(ordered), _EFFORT)[1].data)
