@@ -21,6 +21,7 @@ from wam_ros.core.types import Chunk
 from wam_ros.files.assets import load_policy, load_robot, load_task
 from wam_ros.files.dataset.check import examine
 from wam_ros.files.dataset.dataset import Dataset
+from wam_ros.files.dataset.read import DatasetReader
 from wam_ros.files.dataset.video import LOSSLESS
 from wam_ros.motion.splicer import Splicer
 from wam_ros.sim.graphics import choose_backend
@@ -74,7 +75,7 @@ def test_the_executed_motion_strays_and_the_intended_one_does_not(brief: Demonst
 def test_a_view_is_what_the_policy_node_would_lay_into_its_mosaic(folder: Demonstrator) -> None:
     folder.world.reset(4)
     full = {cell.camera: folder.world.render(cell.camera)[0] for cell in POLICY.mosaic.cells}
-    seen = stitch(POLICY.mosaic, folder._views(), resize)
+    seen = stitch(POLICY.mosaic, folder._views()[0], resize)
     assert np.array_equal(seen, stitch(POLICY.mosaic, full, resize))
 
 
@@ -82,6 +83,29 @@ def test_recorded_demonstrations_pass_the_check_and_failures_are_marked(dataset:
     found = examine(dataset, layout_for(ROBOT, POLICY), deep=True)
     assert found.problems == ()
     assert (found.episodes, found.failures) == (2, 1)
+
+
+def test_another_task_is_demonstrated_with_depth_and_read_back(tmp_path: Path) -> None:
+    task = load_task("earphone_pack")
+    robot = load_robot(task.default_robot)
+    variety = Variety(recoveries=0.0, nudges=0.0, depth=True)
+    with demonstrator(robot.name, task.name, POLICY.name, "expert", variety) as made:
+        made.world.task = replace(made.world.task, timeout_s=BRIEF_S)
+        shown = made.demonstrate(1)
+        nearest = made.world.render("head")[1].min()
+    layout = layout_for(robot, POLICY, depth=True)
+    opened = Dataset(tmp_path, layout, robot, LOSSLESS)
+    write(opened, layout, robot, replace(shown, success=True))
+    opened.release()
+    assert examine(tmp_path, layout, deep=True).problems == ()
+    (episode,) = DatasetReader(tmp_path)
+    cell = POLICY.mosaic.cells[0]
+    for row, depth_m in zip(shown.rows, episode.depths(cell.camera), strict=True):
+        assert depth_m.shape == (cell.height, cell.width)
+        near = row.depths[cell.camera] < 1.5
+        assert near.mean() > 0.5
+        assert depth_m[near] == pytest.approx(row.depths[cell.camera][near], abs=0.0015)
+        assert depth_m[depth_m > 0].min() > 0.8 * nearest
 
 
 def test_a_missed_grasp_is_aimed_wrong_until_the_hand_opens_again() -> None:

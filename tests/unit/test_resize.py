@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 
 from wam_ros.core.errors import ShapeError
-from wam_ros.vision.resize import resize
+from wam_ros.vision.resize import resize, resize_depth
 
 BITS = 22
 
@@ -122,3 +122,13 @@ def test_a_picture_of_the_right_size_is_copied(method):
 def test_what_is_not_rgb_bytes_is_refused(wrong):
     with pytest.raises(ShapeError, match="expected uint8"):
         resize(wrong, 2, 2, "area")
+
+
+def test_depth_is_sampled_and_never_mixed():
+    depth_m = np.where(np.arange(12)[None, :] < 6, 0.5, 2.0).astype(np.float32).repeat(8, axis=0)
+    small = resize_depth(depth_m, 4, 6)
+    assert set(np.unique(small)) == {np.float32(0.5), np.float32(2.0)}
+    assert (small[:, :3] == 0.5).all()
+    assert np.array_equal(resize_depth(depth_m, 8, 12), depth_m)
+    with pytest.raises(ShapeError, match="depth picture"):
+        resize_depth(depth_m[..., None], 4, 6)

@@ -37,6 +37,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     add("--recoveries", default=0.15, help="share in which a grasp fails and is made again (default: 0.15)", **share)  # type: ignore[arg-type]
     add("--nudges", default=0.1, help="share in which the workpiece is pushed (default: 0.1)", **share)  # type: ignore[arg-type]
     add("--noise-rad", type=float, default=0.01, help="how far the executed motion strays (default: 0.01)")
+    add("--depth", action="store_true", help="also the views' depth, in 12 bits")
     add("--keep-failures", action="store_true", help="write failed ones too, marked; else they are only counted")
 
 
@@ -53,7 +54,7 @@ def collect(options: argparse.Namespace) -> list[str]:
     from wam_ros.collect.demonstration import Variety
     from wam_ros.collect.recording import Wanted, record
 
-    variety = Variety(options.randomise, options.recoveries, options.nudges, options.noise_rad)
+    variety = Variety(options.randomise, options.recoveries, options.nudges, options.noise_rad, options.depth)
     names = {name: getattr(options, name) for name in ("task", "policy", "robot", "expert")}
     counts = {name: getattr(options, name) for name in ("episodes", "seed", "workers", "keep_failures")}
     begun_s, begun_core_s, made = monotonic(), _core_s(), []

@@ -16,7 +16,7 @@ from wam_ros.core.policy import Policy
 from wam_ros.core.robot import Robot
 from wam_ros.core.stitch import stitch, unstitch
 from wam_ros.core.task import Task
-from wam_ros.core.types import ByteImage, Chunk, FloatArray, Observation
+from wam_ros.core.types import ByteImage, Chunk, DepthImage, FloatArray, Observation
 from wam_ros.files.assets import load_policy, load_robot, load_task
 from wam_ros.motion.splicer import Splicer
 from wam_ros.policies.base import Backend, Request
@@ -25,7 +25,7 @@ from wam_ros.sim.disturbance import QUIET, Disturbance
 from wam_ros.sim.randomisation import NOMINAL, NOMINAL_WIDER, VARIED_WIDER
 from wam_ros.sim.rollout import Pace, attempt
 from wam_ros.sim.world import World
-from wam_ros.vision.resize import resize
+from wam_ros.vision.resize import resize, resize_depth
 
 #: What a row's ``action_source`` says: the demonstrator's intent, from which the executed motion strays.
 INTENDED = "intended"
@@ -33,7 +33,7 @@ INTENDED = "intended"
 EXPERT, MISLED = "expert", "misled"
 _OFFER_EVERY = 8  # observations, as a policy's chunks come
 _STREAM = 4
-_LONGEST_S = 10.0  # a fold takes 5 s; what has not succeeded by then is no example
+_PATIENCE = 0.5  # of the task's time; what has not succeeded by then is no example
 
 
 @dataclass(frozen=True)
@@ -45,12 +45,14 @@ class Variety:
         recoveries: share of them in which a grasp fails and is made again.
         nudges: share of them in which the workpiece is pushed during the approach.
         noise_rad: how far the executed joints stray from the intended ones.
+        depth: the views' depth is recorded too; it differs in nothing else.
     """
 
     randomised: float = 0.0
     recoveries: float = 0.15
     nudges: float = 0.1
     noise_rad: float = 0.01
+    depth: bool = False
 
 
 @dataclass(frozen=True)
@@ -77,7 +79,7 @@ class Demonstrator:
         self._robot, self._task, self._policy = robot, task, policy
         self._variety, self._backend = variety, backend
         self._pace = Pace(policy.rate_hz, 1, command_rate_hz=robot.command_rate_hz, linger_s=1.0, draw=False)
-        self.world = World(robot, replace(task, timeout_s=min(task.timeout_s, _LONGEST_S)))
+        self.world = World(robot, replace(task, timeout_s=_PATIENCE * task.timeout_s))
 
     def demonstrate(self, seed: int) -> Demonstration:
         """Make the demonstration of a seed."""
@@ -128,6 +130,7 @@ class Demonstrator:
 
     def _row(self, seen: Observation, intended: FloatArray, control: str) -> Row:
         stamp_ns = seen.stamp_ns
+        colors, depths = self._views()
         return Row(
             stamp_ns=stamp_ns,
             state=seen.joints.position,
@@ -139,15 +142,23 @@ class Demonstrator:
             complete=True,
             filled=False,
             instruction=self._task.instruction,
-            colors=self._views(),
-            depths={},
+            colors=colors,
+            depths=depths,
         )
 
-    def _views(self) -> dict[str, ByteImage]:
-        """Return the views as the policy node would lay them into its mosaic."""
+    def _views(self) -> tuple[dict[str, ByteImage], dict[str, DepthImage]]:
+        """Return the views as the policy node would lay them into its mosaic, and their depth if it is wanted."""
         mosaic = self._policy.mosaic
-        full = {cell.camera: self.world.picture(cell.camera) for cell in mosaic.cells}
-        return {name: np.array(view) for name, view in unstitch(mosaic, stitch(mosaic, full, resize)).items()}
+        full: dict[str, ByteImage] = {}
+        depths: dict[str, DepthImage] = {}
+        for cell in mosaic.cells:
+            if self._variety.depth:
+                full[cell.camera], depth_m = self.world.render(cell.camera)
+                depths[cell.camera] = resize_depth(depth_m, cell.height, cell.width)
+            else:
+                full[cell.camera] = self.world.picture(cell.camera)
+        colors = {name: np.array(view) for name, view in unstitch(mosaic, stitch(mosaic, full, resize)).items()}
+        return colors, depths
 
 
 _NOTHING: ByteImage = np.zeros((1, 1, 3), np.uint8)

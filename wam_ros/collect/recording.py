@@ -82,7 +82,7 @@ def record(wanted: Wanted, root: Path) -> Iterator[Made]:
         BackendError: a process ended by itself.
     """
     robot = load_robot(wanted.robot or load_task(wanted.task).default_robot)
-    layout = layout_for(robot, load_policy(wanted.policy))
+    layout = layout_for(robot, load_policy(wanted.policy), depth=wanted.variety.depth)
     dataset = Dataset(root, layout, robot, LOSSLESS)
     try:
         for demonstration in _demonstrations(wanted, robot.name):
@@ -94,8 +94,13 @@ def record(wanted: Wanted, root: Path) -> Iterator[Made]:
         dataset.release()
 
 
-def layout_for(robot: Robot, policy: Policy) -> EpisodeLayout:
+def layout_for(robot: Robot, policy: Policy, *, depth: bool = False) -> EpisodeLayout:
     """Return the layout of a dataset with the views of a policy's mosaic, in their cells' sizes, at its rate.
+
+    Args:
+        robot: who is recorded.
+        policy: whose views and rate.
+        depth: also the views' depth, in 12 bits.
 
     Raises:
         ConfigError: a rate that is no whole number, or a camera the robot has not.
@@ -103,7 +108,7 @@ def layout_for(robot: Robot, policy: Policy) -> EpisodeLayout:
     if policy.rate_hz != round(policy.rate_hz):
         raise ConfigError(mismatch(f"policy {policy.name}: rate_hz", "a whole number", policy.rate_hz, "choose one"))
     cells = {cell.camera: cell for cell in policy.mosaic.cells}
-    full = layout_of(robot, list(cells))
+    full = layout_of(robot, list(cells), depth=depth)
     streams = tuple(replace(s, height=cells[s.camera].height, width=cells[s.camera].width) for s in full.streams)
     return replace(full, fps=round(policy.rate_hz), streams=streams)
 
@@ -113,7 +118,8 @@ def write(dataset: Dataset, layout: EpisodeLayout, robot: Robot, demonstration: 
     episode = dataset.begin()
     for row in demonstration.rows:
         values = {**values_of(row, robot, layout.cameras), INSTRUCTION.key: row.instruction}
-        episode.append(values, {s.key: row.colors[s.camera] for s in layout.streams}, forced=True)
+        pictures = {s.key: (row.colors if s.kind == "color" else row.depths)[s.camera] for s in layout.streams}
+        episode.append(values, pictures, forced=True)
     ledger = {"seed": demonstration.seed, "demonstration": demonstration.why}
     success = "success" if demonstration.success else "failure"
     dataset.close(episode, success=success, ended=demonstration.why, ledger=ledger)

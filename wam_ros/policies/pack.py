@@ -35,7 +35,8 @@ Step = Enum("Step", "FETCH OPEN INSERT CLOSE RETURN REST")
 # How far hands lean from pointing down: the camera of the right one must pass the open lid, the finger that lifts the
 # lid's tab must lie almost flat, and the one that shuts the lid stands almost upright.
 LEAN_HOLD, LEAN_CASE, LEAN_LIFT, LEAN_SHUT = 0.3, 0.5, 1.15, 0.2
-HOVER_M, CARRY_M, CLEAR_M = 0.10, 0.03, 0.20  # above the handle; of the box above the table; above an open box
+HOVER_M, CLEAR_M = 0.10, 0.20  # above the handle, above an open box
+CARRY_M, OVER_M = 0.03, 0.09  # of a box above the table, above other boxes
 GRIP_Z_M = 0.018  # of the handle
 WIDE, SHUT, CASE_WIDE, CASE_LOOSE = 0.6, 0.0, 0.55, 0.42
 LIFT_R_M = TAB_FROM_M + 0.6 * (TAB_TO_M - TAB_FROM_M)
@@ -43,18 +44,8 @@ SHUT_R_M = 0.085
 DROP_X_M, DROP_M = -0.006, 0.003
 MOVED_M, NEAR_M, TURNED_RAD, SHUT_RAD, OPEN_RAD = 0.01, 0.025, 0.25, 0.08, 1.3
 GRIP_S, PATIENCE_S = 0.35, 0.3  # to close a hand; then, before one that holds nothing is called empty
-EXAMPLE = PackingTruth(
-    np.array([0.27, -0.03]),
-    (
-        Pack(
-            np.array([0.27, 0.20, -0.05, 0]),
-            np.array([0.27, 0.20, -0.05, 0, 1]),
-            0.0,
-            np.array([0.28, -0.25, -0.035, 0, 1]),
-        ),
-    ),
-    np.array([-1.0, -1.0]),
-)
+_BOX, _CASE = np.array([0.27, 0.20, -0.05, 0, 1]), np.array([0.28, -0.25, -0.035, 0, 1])
+EXAMPLE = PackingTruth(np.array([0.27, -0.03]), (Pack(_BOX[:4], _BOX, 0.0, _CASE),), np.array([-1.0, -1.0]))
 
 
 @dataclass(frozen=True)
@@ -169,7 +160,7 @@ class PackScript:
         pack = truth.packs[n]
         heading = self._grip_handle(moves, pack)
         gripped = len(moves)
-        self._carry(moves, pack.box, _work(truth, pack), heading)
+        self._carry(moves, pack.box, _work(truth, pack), heading, _lift_m(truth))
         path, marks = moves.path()
         return Packing(path, Step.FETCH, Grip(n, pack.box[:3], (marks[gripped - 1], marks[-1])))
 
@@ -179,7 +170,8 @@ class PackScript:
         held = truth.held[left] == n
         heading = moves.heading(left) if held else self._grip_handle(moves, pack)
         gripped = len(moves)
-        self._carry(moves, pack.box, pack.placed, heading, also={right: Stance(self._ready[right], 1.0)})
+        away = {right: Stance(self._ready[right], 1.0)}
+        self._carry(moves, pack.box, pack.placed, heading, _lift_m(truth), away)
         let_go = len(moves)
         moves.grip(0.35, left, WIDE)
         moves.rise(0.5, left, HOVER_M)
@@ -262,14 +254,15 @@ class PackScript:
         box: FloatArray,
         goal: FloatArray,
         heading: float,
+        lift_m: float,
         also: dict[int, Stance] | None = None,
     ) -> None:
         """Carry the box that the left hand holds from where it is to where it shall stand."""
         left = self._left
         point = of_frame(goal, (0, HANDLE_Y_M, GRIP_Z_M))
         pose = hand(point, heading + goal[3] - box[3], LEAN_HOLD)
-        moves.rise(0.4, left, CARRY_M)
-        moves.go(1.4, {left: Stance(_up(pose, CARRY_M), SHUT), **(also or {})})
+        moves.rise(0.4, left, lift_m)
+        moves.go(1.4, {left: Stance(_up(pose, lift_m), SHUT), **(also or {})})
         moves.go(0.4, {left: Stance(pose, SHUT)})
 
     def _nearer(self, arm: int, point: FloatArray, yaw: float) -> float:
@@ -281,6 +274,10 @@ class PackScript:
 
 def _work(truth: PackingTruth, pack: Pack) -> FloatArray:
     return np.array([*truth.work, pack.placed[2], 0.0])
+
+
+def _lift_m(truth: PackingTruth) -> float:
+    return CARRY_M if len(truth.packs) == 1 else OVER_M
 
 
 def _at(box: FloatArray, goal: FloatArray) -> bool:

@@ -10,7 +10,7 @@ Methods, and how far they lie apart on the same picture:
 * ``bilinear``: OpenCV's two-tap interpolation; aliases when it reduces (100 LSB and more on noise).
 * ``area``: OpenCV's mean over the covered area.
 
-A picture that has the size already is copied.
+A picture that has the size already is copied. Depth is sampled, never averaged: between two surfaces there is nothing.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ from PIL import Image
 
 from wam_ros.core.errors import ShapeError, mismatch
 from wam_ros.core.policy import ResizeMethod
-from wam_ros.core.types import ByteImage
+from wam_ros.core.types import ByteImage, DepthImage
 
 _OPENCV: dict[str, int] = {"bilinear": cv2.INTER_LINEAR, "area": cv2.INTER_AREA}
 
@@ -50,6 +50,24 @@ def resize(image: ByteImage, height: int, width: int, method: ResizeMethod, out:
     else:
         cv2.resize(image, (width, height), dst=out, interpolation=_OPENCV[method])
     return out
+
+
+def resize_depth(depth_m: DepthImage, height: int, width: int) -> DepthImage:
+    """Return (height, width) depth: of each pixel the one of (H, W) that its middle lies in.
+
+    Args:
+        depth_m: (H, W) float32 [m].
+        height: of the result [pixels].
+        width: of the result [pixels].
+
+    Raises:
+        ShapeError: not a depth picture.
+    """
+    if depth_m.ndim != 2:
+        raise ShapeError(mismatch("depth picture", "(H, W)", depth_m.shape, "give one channel"))
+    rows = ((np.arange(height) + 0.5) * depth_m.shape[0] / height).astype(np.int64)
+    columns = ((np.arange(width) + 0.5) * depth_m.shape[1] / width).astype(np.int64)
+    return np.ascontiguousarray(depth_m[rows[:, None], columns])
 
 
 def _antialiased(image: ByteImage, height: int, width: int) -> Image.Image:

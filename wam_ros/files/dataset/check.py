@@ -23,7 +23,7 @@ from wam_ros.files.dataset.disk import PART
 from wam_ros.files.dataset.places import Places
 from wam_ros.files.dataset.statistics import Stats, as_lists, of_values, together
 from wam_ros.files.dataset.tables import DEFAULTS, info_of, read_table, schema_of, to_numpy
-from wam_ros.files.dataset.video import DEPTH, DEPTH_ARCHIVE, decode, last_frame_decodes, read_facts
+from wam_ros.files.dataset.video import codecs_beside, decode, last_frame_decodes, read_facts
 
 #: Statistics are written with all their digits; sums in another order may differ by this.
 _STATS_TOLERANCE = 1e-6
@@ -112,9 +112,8 @@ class _Examination:
 
     def _totals(self) -> Iterator[str]:
         info, stats = _json(self._places.info), _json(self._places.stats)
-        color, kinds = self._said.color, {"depth": DEPTH, "depth_archive": DEPTH_ARCHIVE}
         tasks = {task for episode in self._episodes for task in episode.tasks}
-        right = info_of(self._layout, {"color": color, **kinds}, len(self._episodes), self._frames, len(tasks))
+        right = info_of(self._layout, codecs_beside(self._said.color), len(self._episodes), self._frames, len(tasks))
         for key, value in right.items():
             if info.get(key) != value:
                 yield f"{self._places.info}: {key}: {_first_difference(value, info.get(key))}"

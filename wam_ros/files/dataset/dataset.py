@@ -21,7 +21,7 @@ from wam_ros.files.dataset.journal import OpenEpisode
 from wam_ros.files.dataset.places import Places
 from wam_ros.files.dataset.statistics import as_lists, together
 from wam_ros.files.dataset.tables import info_of, tasks_table, write_table
-from wam_ros.files.dataset.video import DEPTH, DEPTH_ARCHIVE, H264, Codec
+from wam_ros.files.dataset.video import H264, Codec, codecs_beside
 
 #: Left free on the disk, so that an open episode can always be closed.
 RESERVE_BYTES = 64 * 2**20
@@ -52,7 +52,7 @@ class Dataset:
         root.mkdir(parents=True, exist_ok=True)
         self._lock = (root / ".lock").open("w")
         self._take_lock()
-        self._codecs: dict[PictureKind, Codec] = {"color": color, "depth": DEPTH, "depth_archive": DEPTH_ARCHIVE}
+        self._codecs = codecs_beside(color)
         self._agree()
         self.episodes = [self._described(index) for index in range(self._places.count())]
         self.recovered: list[str] = []
@@ -185,8 +185,7 @@ class Dataset:
         write_table(part, tasks_table(tasks))
         publish(part, places.tasks)
         put_json(places.stats, as_lists(together([episode.stats for episode in self.episodes])))
-        codecs = {str(kind): codec for kind, codec in self._codecs.items()}
-        put_json(places.info, info_of(self._layout, codecs, len(self.episodes), frames, len(tasks)))
+        put_json(places.info, info_of(self._layout, self._codecs, len(self.episodes), frames, len(tasks)))
         sync_names([places.info], self.root)
 
     def _recover(self) -> None:

@@ -14,7 +14,7 @@ import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
 from wam_ros.core.depth_codes import FARTHEST_M, NEAREST_M, SHIFT_M
-from wam_ros.core.episode import Column, EpisodeLayout, PictureStream
+from wam_ros.core.episode import Column, EpisodeLayout, PictureKind, PictureStream
 from wam_ros.core.errors import DatasetError
 from wam_ros.files.dataset.places import CHUNK_FILES, DATA_PATH, VIDEO_PATH
 from wam_ros.files.dataset.video import Codec
@@ -104,7 +104,7 @@ def tasks_table(tasks: Sequence[str]) -> pa.Table:
 
 
 def info_of(
-    layout: EpisodeLayout, codecs: Mapping[str, Codec], episodes: int, frames: int, tasks: int
+    layout: EpisodeLayout, codecs: Mapping[PictureKind, Codec], episodes: int, frames: int, tasks: int
 ) -> dict[str, Any]:
     """Return the content of ``info.json``."""
     features = {c.key: _feature(c) for c in (*layout.columns, *DEFAULTS)}

@@ -22,6 +22,7 @@ import av.logging
 import numpy as np
 from numpy.typing import NDArray
 
+from wam_ros.core.episode import PictureKind
 from wam_ros.core.errors import DatasetError, ShapeError, mismatch
 
 # SVT-AV1 describes itself on the terminal at each start otherwise.
@@ -74,7 +75,21 @@ DEPTH = Codec(
         "x265-params": "crf=12:keyint=2:bframes=0:frame-threads=1:pools=1:ctu=16:max-tu-size=16:no-deblock=1:log-level=none",
     },
 )  # fmt: skip
+#: Code by code, beside lossless colour.
+DEPTH_LOSSLESS = Codec(
+    "libx265", "hevc", "gray12le", "gray12le",
+    {
+        "g": "10", "bf": "0", "preset": "ultrafast", "tune": "zerolatency",
+        "x265-params": "lossless=1:keyint=10:bframes=0:frame-threads=1:pools=1:log-level=none",
+    },
+)  # fmt: skip
 DEPTH_ARCHIVE = Codec("ffv1", "ffv1", "gray16le", "gray16le", {"g": "1", "threads": "1"}, ".mkv")
+
+
+def codecs_beside(color: Codec) -> dict[PictureKind, Codec]:
+    """Return the codec of each kind of picture in a dataset whose colour is encoded so."""
+    depth = DEPTH_LOSSLESS if color == LOSSLESS else DEPTH
+    return {"color": color, "depth": depth, "depth_archive": DEPTH_ARCHIVE}
 
 
 def choose_color_codec(height: int, width: int, cameras: int, fps: int, share: float = 0.5) -> Codec:
