@@ -6,8 +6,10 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import mujoco
+import numpy as np
 
 from wam_ros.core.robot import Robot
+from wam_ros.kinematics.forward import Kinematics
 from wam_ros.sim.embodiment import robot_spec
 
 STEP_S = 0.005
@@ -15,6 +17,9 @@ TASK = "task/"  # prefix of everything that the task's MJCF names
 GRASP_SLOTS = 2  # points of the workpiece that one hand can hold
 PICTURE_WIDTH, PICTURE_HEIGHT = 640, 480  # largest picture of the people's camera
 SCENE_CAMERA = "scene"
+# For people: from the front and the right, in the robot's base frame, for each metre between the arms.
+SCENE_FROM = np.array([2.46, -1.27, 1.65])
+SINGLE_ARM_M = 0.5
 
 
 @dataclass(frozen=True)
@@ -116,7 +121,16 @@ def _furnish_room(spec: mujoco.MjSpec, robot: Robot) -> None:
     world.add_geom(
         name="floor", type=mujoco.mjtGeom.mjGEOM_PLANE, size=[4, 4, 0.1], rgba=[0.42, 0.44, 0.47, 1], conaffinity=0
     )
-    world.add_camera(name=SCENE_CAMERA, pos=[1.75, -0.85, 1.75], xyaxes=[0.52, 0.85, 0, -0.49, 0.30, 0.82], fovy=45)
+    spec.body(robot.base_frame).add_camera(
+        name=SCENE_CAMERA, pos=_breadth_m(robot) * SCENE_FROM, xyaxes=[0.52, 0.85, 0, -0.49, 0.30, 0.82], fovy=45
+    )
+
+
+def _breadth_m(robot: Robot) -> float:
+    """Distance between the outermost arms' bases."""
+    kinematics, ready = Kinematics(robot), robot.ready_position()
+    bases = [kinematics.pose(ready, arm.base_frame)[:3, 3] for arm in robot.arms]
+    return max([SINGLE_ARM_M, *(float(np.linalg.norm(a - b)) for a in bases for b in bases)])
 
 
 def _add_grasp(spec: mujoco.MjSpec, name: str, tool: str, workpiece: str) -> None:
