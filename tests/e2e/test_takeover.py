@@ -89,6 +89,7 @@ def test_taken_over_in_the_middle_of_a_fold_and_handed_back_the_towel_is_folded_
     assert found["motion__seam_step_rad_max"] <= 1e-6, figures
     assert found["motion__seam_step_rad_s_max"] <= 1e-6, figures
     assert found["motion__ignored_policy"] >= 1, figures
+    assert found["motion__takeovers"] == 1, figures
     (recording,) = DatasetReader(root)
     spans = [(who, len(list(rows))) for who, rows in groupby(recording.values("control_source").tolist())]
     assert [who for who, _ in spans] == ["policy", "teleop", "policy"], "an intervention is marked in each row"

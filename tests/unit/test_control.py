@@ -182,6 +182,7 @@ def test_both_ways_twice_is_once(shared):
     assert shared.take_over().text == "teleop leads"
     assert shared.stage.take_over(shared.now_ns).text == "teleop leads already"
     assert shared.stage.hand_back().text == "the policy leads"
+    assert shared.stage.account()["takeovers"] == 1
 
 
 def test_control_stays_where_it_is_when_the_robot_is_disarmed(shared):

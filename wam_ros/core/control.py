@@ -32,11 +32,13 @@ class Control:
 
     Attributes:
         source: who leads: ``policy`` or ``teleop``.
+        takeovers: how often a person has taken over.
         ignored: chunks of each source that came while another one led.
     """
 
     def __init__(self, names: Sequence[str], gripper_mask: Sequence[bool], takeover_rad: float) -> None:
         self.source = POLICY
+        self.takeovers = 0
         self.ignored: Counter[str] = Counter()
         self._names, self._arms = tuple(names), ~np.array(gripper_mask)
         self._takeover_rad = takeover_rad
@@ -63,6 +65,7 @@ class Control:
         if obstacle:
             return Answer(False, f"takeover refused: {obstacle}")
         self.source = TELEOP
+        self.takeovers += 1
         return Answer(True, "teleop leads")
 
     def hand_back(self) -> Answer:

@@ -201,6 +201,7 @@ class MotionStage:
             "phase": self.phase.value,
             "executing": self.executing,
             "source": self.control.source,
+            "takeovers": self.control.takeovers,
             "accepted": done.accepted,
             **{f"ignored_{source}": count for source, count in self.control.ignored.items()},
             **{f"refused_{outcome.value}": count for outcome, count in done.refused.items()},

@@ -27,7 +27,7 @@ Scalar = str | int | float | bool | None
 COUNTERS = frozenset(
     {
         *("inferences", "chunks", "dropped", "incomplete", "failures", "decodes_dropped"),
-        *("accepted", "overruns", "missed_ticks", "clock_jumps", "commands_refused"),
+        *("accepted", "takeovers", "overruns", "missed_ticks", "clock_jumps", "commands_refused"),
     }
 )
 COUNTER_FAMILIES = ("refused_", "ignored_", "arrivals_", "missing_")
