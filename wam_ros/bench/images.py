@@ -14,9 +14,10 @@ import numpy as np
 
 from wam_ros.core.policy import Cell, Mosaic
 from wam_ros.core.stitch import stitch, unstitch
-from wam_ros.core.types import ByteImage, DepthImage
+from wam_ros.core.transforms import exp
+from wam_ros.core.types import ByteImage, DepthImage, FloatArray
 from wam_ros.ros.convert import color_from_msg, image_to_msg
-from wam_ros.vision.cloud import Rays
+from wam_ros.vision.cloud import FusedCloud, Rays
 from wam_ros.vision.resize import resize
 
 ROUNDS = 300
@@ -36,7 +37,7 @@ def run(options: Namespace | None = None) -> dict[str, float | str]:
     rng = np.random.default_rng(0)
     image: ByteImage = rng.integers(0, 256, (480, 640, 3), dtype=np.uint8)
     depth_m: DepthImage = rng.uniform(0.0, 3.0, (480, 640)).astype(np.float32)
-    return {**_messages(image), **_stitching(image), **_cloud(depth_m)}
+    return {**_messages(image), **_stitching(image), **_cloud(depth_m), **_fused(depth_m)}
 
 
 def _messages(image: ByteImage) -> dict[str, float | str]:
@@ -87,6 +88,36 @@ def _cloud(depth_m: DepthImage) -> dict[str, float | str]:
     figures["cloud_error_m"] = float(np.abs(out - expected)[known].max())
     figures["cloud_ratio"] = figures["cloud_us_480p"] / figures["cloud_floor_us"]
     return {**figures}
+
+
+def _fused(depth_m: DepthImage) -> dict[str, float | str]:
+    """Three cameras in one frame; the floor multiplies rays that are turned already by the depth, and shifts them."""
+    height, width = depth_m.shape
+    intrinsics = np.array([[390.0, 0.0, 319.5], [0.0, 390.0, 239.5], [0.0, 0.0, 1.0]])
+    poses = {cell.camera: _pose(n) for n, cell in enumerate(MOSAIC.cells)}
+    cloud = FusedCloud({name: Rays(intrinsics, height, width) for name in poses})
+    depths = dict.fromkeys(poses, depth_m)
+    rows, columns = np.indices((height, width))
+    unit = np.stack([(columns - 319.5) / 390, (rows - 239.5) / 390, np.ones((height, width))], axis=-1)
+    turned = [(unit @ T[:3, :3].T).astype(np.float32) for T in poses.values()]
+    shifts = [T[:3, 3].astype(np.float32) for T in poses.values()]
+    target = np.empty((len(poses), height, width, 3), np.float32)
+
+    def floor() -> None:
+        for part, rays, shift in zip(target, turned, shifts, strict=True):
+            np.multiply(rays, depth_m[:, :, None], out=part)
+            np.add(part, shift, out=part)
+
+    figures = _in_turns(fused_floor_us=floor, fused_us_480p=lambda: cloud.fuse(depths, poses))
+    known = np.tile(depth_m.ravel() > 0, len(poses))
+    error_m = np.abs(cloud.fuse(depths, poses) - target.reshape(-1, 3))[known].max()
+    figures["fused_error_m"] = float(error_m)
+    figures["fused_ratio"] = figures["fused_us_480p"] / figures["fused_floor_us"]
+    return {**figures}
+
+
+def _pose(n: int) -> FloatArray:
+    return exp(np.array([0.1 * n, 0.2, 0.5, 2.0, 0.3 * n, -0.2]))
 
 
 def _in_turns(**works: Callable[[], object]) -> dict[str, float]:
