@@ -110,7 +110,7 @@ def test_a_run_that_is_resumed_continues_where_it_stopped(tmp_path):
     def run(steps):
         torch.manual_seed(0)
         options = TrainOptions(steps=20, batch_size=8, checkpoint_every=10, log_every=5, warmup_steps=2)
-        training = Training(build(SMALL), ObjectiveOptions(), dataclasses.replace(options, steps=steps), tmp_path)
+        training = Training(Objective(build(SMALL), ObjectiveOptions()), dataclasses.replace(options, steps=steps), tmp_path)
         begun = training.step
         training.run(endless(windows, codec, 8, seed=training.step), quiet=True)
         return begun, training
@@ -127,10 +127,10 @@ def test_a_run_that_is_resumed_continues_where_it_stopped(tmp_path):
 def test_another_models_folder_is_refused(tmp_path):
     options = TrainOptions(steps=1, batch_size=2, checkpoint_every=1)
     windows, codec = windows_of(SMALL, count=1)
-    Training(build(SMALL), ObjectiveOptions(), options, tmp_path).run(endless(windows, codec, 2, 0), quiet=True)
+    Training(Objective(build(SMALL), ObjectiveOptions()), options, tmp_path).run(endless(windows, codec, 2, 0), quiet=True)
     other = dataclasses.replace(SMALL, action_dim=3)
     with pytest.raises(ConfigError, match="belongs to another model"):
-        Training(build(other), ObjectiveOptions(), options, tmp_path)
+        Training(Objective(build(other), ObjectiveOptions()), options, tmp_path)
 
 
 @pytest.mark.parametrize("variant", ["main", "joint", "idm"])
@@ -139,7 +139,7 @@ def test_a_small_model_learns_to_go_where_the_picture_says(variant, tmp_path):
     windows, codec = windows_of(params, count=4)
     torch.manual_seed(0)
     options = TrainOptions(steps=60, batch_size=16, learning_rate=3e-3, warmup_steps=10, log_every=5, ema=0.9)
-    training = Training(build(params), options_for(variant, draws=2), options, tmp_path)
+    training = Training(Objective(build(params), options_for(variant, draws=2)), options, tmp_path)
     training.run(endless(windows, codec, 16, seed=0), quiet=True)
     losses = [row["action"] for row in training._metrics.rows]
     assert np.mean(losses[-2:]) < 0.5 * losses[0]

@@ -107,8 +107,11 @@ class DepthCoding:
             raise ConfigError(mismatch("depth coding", "0 < near_m < far_m", (self.near_m, self.far_m), "swap them"))
 
     def forward(self, depth_m: FloatArray) -> FloatArray:
-        """Return the picture of distances of any shape; where the distance is not known it is -1, as if far."""
-        known = np.isfinite(depth_m) & (depth_m > 0)
+        """Return the picture of distances of any shape; where the distance is not known it is -1, as if far.
+
+        Less than half of ``near_m`` is not known either: what was 0 comes back from a video as a few millimetres.
+        """
+        known = np.isfinite(depth_m) & (depth_m > self.near_m / 2)
         inverse = 1 / np.where(known, depth_m, self.far_m)
         picture = 2 * (inverse - 1 / self.far_m) / (1 / self.near_m - 1 / self.far_m) - 1
         return np.clip(picture, -1.0, 1.0)

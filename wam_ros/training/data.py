@@ -10,7 +10,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
-from typing import NamedTuple
+from typing import NamedTuple, Protocol
 
 import numpy as np
 import torch
@@ -60,7 +60,21 @@ class Normalisers(NamedTuple):
     action: Normaliser
 
 
-def z_scores(episodes: Sequence[Episode]) -> Normalisers:
+class HasVectors(Protocol):
+    """An episode of any kind."""
+
+    @property
+    def states(self) -> NDArray[np.float64]:
+        """(N, P) in the card's state layout."""
+        ...
+
+    @property
+    def actions(self) -> NDArray[np.float64]:
+        """(N, A) in the card's action layout."""
+        ...
+
+
+def z_scores(episodes: Sequence[HasVectors]) -> Normalisers:
     """Return z-score normalisers of all frames of all episodes."""
 
     def of(rows: list[NDArray[np.float64]]) -> Normaliser:

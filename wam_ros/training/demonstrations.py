@@ -64,17 +64,22 @@ class Demonstrations:
         """
         robot, policy = load_robot(self.robot), load_policy(self.policy)
         _check_model(params, execute_rows, policy)
-        if not self.datasets:
-            raise DatasetError("training: expected a dataset, got none; give one with --data")
-        recordings = self._recordings(robot, policy)
-        frames = _cached(folder / PICTURES, recordings, policy.mosaic)
+        recordings, jerk = self.read(robot, policy)
+        frames = cached_pictures(folder / PICTURES, recordings, policy.mosaic)
         episodes = list(_episodes(recordings, frames))
         names = ", ".join(Path(root).name for root in self.datasets)
         source = f"{len(episodes)} demonstrations, {len(frames)} rows, of {names}"
         layout = VectorLayout("joint_absolute", robot.joint_names)
-        return Material(episodes, layout, policy.mosaic, source, self.state_noise, _jerk_rms(recordings, robot, policy))
+        return Material(episodes, layout, policy.mosaic, source, self.state_noise, jerk)
 
-    def _recordings(self, robot: Robot, policy: Policy) -> list[Recording]:
+    def read(self, robot: Robot, policy: Policy) -> tuple[list[Recording], float]:
+        """Return the recordings that fit and succeeded, and the jerk of the arms in them [rad/s^3].
+
+        Raises:
+            DatasetError: what does not fit, by its name.
+        """
+        if not self.datasets:
+            raise DatasetError("training: expected a dataset, got none; give one with --data")
         found: list[Recording] = []
         for root in self.datasets:
             reader = DatasetReader(Path(root).expanduser())
@@ -82,7 +87,8 @@ class Demonstrations:
             found += [recording for recording in reader if recording.described.success != "failure"]
         if not found:
             raise DatasetError(mismatch("training", "demonstrations that succeeded", "none", "record some"))
-        return found[: self.most_episodes or None]
+        recordings = found[: self.most_episodes or None]
+        return recordings, _jerk_rms(recordings, robot, policy)
 
 
 def _check_model(params: FastWamParams, execute_rows: int, policy: Policy) -> None:
@@ -109,10 +115,14 @@ def _episodes(recordings: Sequence[Recording], frames: NDArray[np.uint8]) -> Ite
     begin = 0
     for recording in recordings:
         end = begin + len(recording)
-        examples = np.array([source != MISLED for source in recording.values("control_source")])
         prompt = recording.instructions[0]
-        yield Episode(frames[begin:end], recording.states, recording.actions, prompt, examples)
+        yield Episode(frames[begin:end], recording.states, recording.actions, prompt, examples_of(recording))
         begin = end
+
+
+def examples_of(recording: Recording) -> NDArray[np.bool_]:
+    """Return (N,) bool, False where a demonstrator was misled."""
+    return np.array([source != MISLED for source in recording.values("control_source")])
 
 
 def _jerk_rms(recordings: Sequence[Recording], robot: Robot, policy: Policy) -> float:
@@ -129,11 +139,11 @@ def mosaics(recording: Recording, mosaic: Mosaic) -> Iterator[ByteImage]:
         yield stitch(mosaic, dict(zip(cameras, views, strict=True)), resize)
 
 
-def _cached(path: Path, recordings: Sequence[Recording], mosaic: Mosaic) -> NDArray[np.uint8]:
+def cached_pictures(path: Path, recordings: Sequence[Recording], mosaic: Mosaic) -> NDArray[np.uint8]:
     """Return (N, H, W, 3) mosaics of all rows, on the disk beside what they were made of."""
     path.parent.mkdir(parents=True, exist_ok=True)
-    mark, identity = path.with_suffix(".json"), _identity(recordings, mosaic)
-    if not (mark.exists() and path.exists() and json.loads(mark.read_text(encoding="utf-8")) == identity):
+    mark, wanted = path.with_suffix(".json"), identity(recordings, mosaic)
+    if not (mark.exists() and path.exists() and json.loads(mark.read_text(encoding="utf-8")) == wanted):
         mark.unlink(missing_ok=True)
         count = sum(len(recording) for recording in recordings)
         frames = open_memmap(path, "w+", np.uint8, (count, mosaic.height, mosaic.width, 3))
@@ -141,11 +151,11 @@ def _cached(path: Path, recordings: Sequence[Recording], mosaic: Mosaic) -> NDAr
         for frame, picture in zip(frames, rows, strict=True):
             frame[:] = picture
         frames.flush()
-        mark.write_text(json.dumps(identity), encoding="utf-8")
+        mark.write_text(json.dumps(wanted), encoding="utf-8")
     return np.load(path, mmap_mode="r", allow_pickle=False)
 
 
-def _identity(recordings: Sequence[Recording], mosaic: Mosaic) -> str:
+def identity(recordings: Sequence[Recording], mosaic: Mosaic) -> str:
     """Return a hash that changes when rows or mosaic do."""
     digest = hashlib.sha256(repr(mosaic).encode())
     for recording in recordings:

@@ -14,19 +14,17 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 from time import monotonic
-from typing import cast
+from typing import Any, cast
 
 import torch
 from accelerate import Accelerator
 from accelerate.utils import set_seed
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 from safetensors.torch import save_file
-from torch import Tensor
+from torch import Tensor, nn
 from torch.optim.swa_utils import AveragedModel
 
 from wam_ros.core.errors import BackendError, ConfigError
-from wam_ros.models.fastwam import FastWam
-from wam_ros.training.objective import Batch, Objective, ObjectiveOptions
 from wam_ros.training.options import TrainOptions
 from wam_ros.training.plots import plot_losses
 
@@ -55,7 +53,7 @@ class Metrics:
             file.write(json.dumps(row) + "\n")
 
 
-def averaged(model: FastWam, decay: float) -> AveragedModel:
+def averaged(model: nn.Module, decay: float) -> AveragedModel:
     """Return the exponential average of a model's weights; young averages follow faster."""
 
     def update(average: Tensor, current: Tensor, count: Tensor | int) -> Tensor:
@@ -75,7 +73,18 @@ def rate_factor(step: int, options: TrainOptions) -> float:
 class Training:
     """One run of the loop; :meth:`run` may be called again in another process to resume it."""
 
-    def __init__(self, model: FastWam, objective: ObjectiveOptions, options: TrainOptions, folder: Path) -> None:
+    def __init__(self, objective: nn.Module, options: TrainOptions, folder: Path) -> None:
+        """Begin, or go on.
+
+        Args:
+            objective: has the ``model``, and makes of a batch a named tuple of losses whose first is the ``total``.
+            options: how long and how fast.
+            folder: for everything that is left.
+
+        Raises:
+            ConfigError: the folder holds the run of another model.
+        """
+        model = cast("nn.Module", objective.model)
         folder.mkdir(parents=True, exist_ok=True)
         self.options, self.folder = options, folder
         self._accelerator = Accelerator(mixed_precision=options.precision, cpu=not torch.cuda.is_available())
@@ -85,19 +94,20 @@ class Training:
         )
         # Not prepared: the engine would step it once for each process.
         self._rates = torch.optim.lr_scheduler.LambdaLR(optimiser, lambda step: rate_factor(step, options))
-        self._objective, self._optimiser = self._accelerator.prepare(Objective(model, objective), optimiser)
+        self._objective, self._optimiser = self._accelerator.prepare(objective, optimiser)
         self._model = model
         self._average = averaged(model, options.ema)
+        self._losses: tuple[str, ...] = ()
         self.step = 0
         self._resume()
         self._metrics = Metrics.of(folder / METRICS, self.step)
 
     @property
     def metrics(self) -> list[dict[str, float]]:
-        """The logged steps so far: step, video, action, grad_norm, step_s, learning_rate."""
+        """The logged steps so far: step, each loss, grad_norm, step_s, learning_rate."""
         return list(self._metrics.rows)
 
-    def run(self, batches: Iterable[Batch], *, quiet: bool = False) -> FastWam:
+    def run(self, batches: Iterable[Any], *, quiet: bool = False) -> nn.Module:
         """Train to the last step and return the model with averaged weights.
 
         Args:
@@ -118,13 +128,12 @@ class Training:
                     self._log(row)
                 if self.step % self.options.checkpoint_every == 0:
                     self._save()
-                bar.update(
-                    task, completed=self.step, description=f"video {row['video']:.4f} action {row['action']:.4f}"
-                )
+                said = " ".join(f"{name} {row[name]:.4f}" for name in self._losses)
+                bar.update(task, completed=self.step, description=said)
         self._save()
-        return cast("FastWam", self._average.module)
+        return self._average.module
 
-    def _one(self, stream: Iterator[Batch]) -> dict[str, float]:
+    def _one(self, stream: Iterator[Any]) -> dict[str, float]:
         losses = self._objective(_moved(next(stream), self._accelerator.device))
         if not torch.isfinite(losses.total):
             raise BackendError(
@@ -137,10 +146,10 @@ class Training:
         self._rates.step()
         self._average.update_parameters(self._model)
         self.step += 1
+        self._losses = losses._fields[1:]
         return {
             "step": self.step,
-            "video": losses.video.item(),
-            "action": losses.action.item(),
+            **{name: getattr(losses, name).item() for name in self._losses},
             "grad_norm": float(norm),
         }
 
@@ -153,7 +162,7 @@ class Training:
             return
         weights = {name: tensor.contiguous() for name, tensor in self._average.module.state_dict().items()}
         save_file(weights, self.folder / WEIGHTS)
-        plot_losses(self._metrics.rows, self.folder / PLOT)
+        plot_losses(self._metrics.rows, self._losses, self.folder / PLOT)
         state = {
             "step": self.step,
             "model": self._model.state_dict(),
@@ -182,6 +191,6 @@ class Training:
         self.step = state["step"]
 
 
-def _moved(batch: Batch, device: torch.device) -> Batch:
-    observed = type(batch.observed)(*(x.to(device) for x in batch.observed))
-    return Batch(observed, *(x.to(device) for x in batch[1:]))
+def _moved(batch: Any, device: torch.device) -> Any:
+    """Return a named tuple of tensors, or of such tuples, on a device."""
+    return batch.to(device) if isinstance(batch, Tensor) else type(batch)(*(_moved(part, device) for part in batch))

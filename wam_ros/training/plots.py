@@ -9,11 +9,11 @@ from pathlib import Path
 from matplotlib.figure import Figure
 
 
-def plot_losses(rows: Sequence[dict[str, float]], path: Path) -> None:
-    """Draw video and action loss over steps, logarithmic, into an SVG file."""
+def plot_losses(rows: Sequence[dict[str, float]], names: Sequence[str], path: Path) -> None:
+    """Draw losses over steps, logarithmic, into an SVG file."""
     figure = Figure(figsize=(7, 3.2), layout="constrained")
     axes = figure.add_subplot()
-    for name in ("video", "action"):
+    for name in names:
         points = [(row["step"], row[name]) for row in rows if row[name] > 0]
         if points:
             axes.semilogy(*zip(*points, strict=True), label=f"{name} loss", linewidth=1.2)

@@ -23,8 +23,9 @@ from wam_ros.training.demonstrations import Demonstrations
 from wam_ros.training.export import Provenance, export
 from wam_ros.training.loop import Training
 from wam_ros.training.material import Material, SyntheticData
-from wam_ros.training.objective import ObjectiveOptions
+from wam_ros.training.objective import Objective, ObjectiveOptions
 from wam_ros.training.options import TrainOptions
+from wam_ros.training.xwam_spec import XWamSpec, train_xwam
 
 MOST_PICTURES = 2000
 
@@ -44,6 +45,7 @@ class TrainSpec:
     description: str
     size: str
     options: TrainOptions
+    family: Literal["fastwam"] = "fastwam"
     synthetic: SyntheticData | None = None
     demonstrations: Demonstrations | None = None
     variant: Literal["main", "joint", "idm", "no_co_train", "optional_idm"] = "main"
@@ -83,20 +85,25 @@ class TrainSpec:
         )
 
 
-def load_spec(name: str) -> TrainSpec:
-    """Return the training of a name in ``config/training``, or of a YAML path."""
-    return load_yaml(
-        Path(name) if name.endswith((".yaml", ".yml")) else find(f"config/training/{name}.yaml"), TrainSpec
-    )
+def load_spec(name: str) -> TrainSpec | XWamSpec:
+    """Return the training of a name in ``config/training``, or of a YAML path; its ``family`` says which."""
+    path = Path(name) if name.endswith((".yaml", ".yml")) else find(f"config/training/{name}.yaml")
+    if load_yaml(path, dict).get("family") == "xwam":
+        return load_yaml(path, XWamSpec)
+    return load_yaml(path, TrainSpec)
 
 
-def train(spec: TrainSpec, folder: Path, command: str = "", *, quiet: bool = False) -> list[dict[str, float]]:
+def train(
+    spec: TrainSpec | XWamSpec, folder: Path, command: str = "", *, quiet: bool = False
+) -> list[dict[str, float]]:
     """Train, or go on training, and leave a checkpoint in the folder; returns the logged steps.
 
     Raises:
         ConfigError: a spec that does not describe a model or cannot be trained.
         DatasetError: demonstrations that do not fit.
     """
+    if isinstance(spec, XWamSpec):
+        return train_xwam(spec, folder, command, quiet=quiet)
     torch.manual_seed(spec.options.seed)
     params, material = spec.params(), spec.material(folder)
     episodes = material.episodes
@@ -104,7 +111,7 @@ def train(spec: TrainSpec, folder: Path, command: str = "", *, quiet: bool = Fal
     codec.fit(_pictures(episodes))
     maps = z_scores(episodes)
     windows = Windows(episodes, params, maps, lambda text: _embedded(text, params), material.state_noise)
-    training = Training(build(params), spec.objective, spec.options, folder)
+    training = Training(Objective(build(params), spec.objective), spec.options, folder)
     model = training.run(
         endless(windows, codec, spec.options.batch_size, spec.options.seed + training.step), quiet=quiet
     )

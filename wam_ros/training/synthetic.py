@@ -10,18 +10,19 @@ from __future__ import annotations
 import numpy as np
 
 from wam_ros.models.params import FastWamParams
+from wam_ros.models.xwam.params import XWamParams
 from wam_ros.training.data import Episode
 
 PROMPT = "Move the disc to the square."
 
 
-def reach_episodes(params: FastWamParams, count: int, seed: int = 0, length: int = 24) -> list[Episode]:
+def reach_episodes(params: FastWamParams | XWamParams, count: int, seed: int = 0, length: int = 24) -> list[Episode]:
     """Return episodes of a disc that moves to a square; state and action are padded to the model's sizes."""
     rng = np.random.default_rng(seed)
     return [_episode(params, rng, length) for _ in range(count)]
 
 
-def _episode(params: FastWamParams, rng: np.random.Generator, length: int) -> Episode:
+def _episode(params: FastWamParams | XWamParams, rng: np.random.Generator, length: int) -> Episode:
     height, width = params.latent.picture_height, params.latent.picture_width
     start, goal = rng.uniform(0.15, 0.85, (2, 2))
     phase = np.clip(np.arange(length + 1) / (0.7 * length), 0, 1)[:, None]

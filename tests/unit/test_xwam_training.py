@@ -1,0 +1,260 @@
+# SPDX-License-Identifier: Apache-2.0
+"""X-WAM's objective follows the released rules, and what it trains drives and sees depth."""
+
+import dataclasses
+
+import numpy as np
+import pytest
+
+torch = pytest.importorskip("torch", reason="torch is not installed")
+pytest.importorskip("accelerate", reason="accelerate is not installed")
+from scipy import stats
+
+from tests.unit.dataset_support import FPS, HEIGHT, WIDTH, pictures_of, row_at, shade
+from tests.xwam_checkpoint import policy_of
+from tests.xwam_support import micro
+from wam_ros.core.card import DepthCoding
+from wam_ros.core.episode import layout_of, values_of
+from wam_ros.core.errors import ConfigError, DatasetError
+from wam_ros.files.assets import load_robot
+from wam_ros.files.card import read_card
+from wam_ros.files.dataset.dataset import Dataset
+from wam_ros.models.params import DiTParams
+from wam_ros.models.schedule import shifted
+from wam_ros.models.xwam.checkpoint import load_codecs, load_model
+from wam_ros.models.xwam.engine import Engine
+from wam_ros.models.xwam.model import build
+from wam_ros.models.xwam.params import sized
+from wam_ros.models.xwam.sampling import Plan, noise_for
+from wam_ros.training.ans import draw_times
+from wam_ros.training.data import z_scores
+from wam_ros.training.demonstrations import Demonstrations
+from wam_ros.training.options import TrainOptions
+from wam_ros.training.spec import load_spec, train
+from wam_ros.training.xwam_data import DeepEpisode, DeepWindows, endless_deep
+from wam_ros.training.xwam_demonstrations import DeepSynthetic, deep_material
+from wam_ros.training.xwam_objective import XWamObjective, XWamObjectiveOptions
+from wam_ros.training.xwam_spec import fitted, train_xwam
+
+COUNT = 100_000
+CODING = DepthCoding(0.4, 2.0)
+SMALL = dataclasses.replace(
+    micro(stem=True, target="x0", horizon=8, action_dim=2, proprio_dim=2),
+    dit=DiTParams(hidden=48, ffn=96, layers=2, heads=2, head_dim=24, text_dim=16, freq_dim=16),
+    depth_layers=1,
+)
+
+
+@pytest.fixture(autouse=True)
+def _one_thread():
+    torch.set_num_threads(1)
+    torch.manual_seed(0)
+
+
+@pytest.fixture(scope="module")
+def drawn():
+    torch.manual_seed(1)
+    return draw_times(COUNT, 5.0, 0.5)
+
+
+def even(sigma: torch.Tensor, shift: float = 5.0) -> np.ndarray:
+    """Undo the shift."""
+    s = sigma.double().numpy()
+    return s / (shift - (shift - 1) * s)
+
+
+def test_the_video_is_never_cleaner_than_the_actions(drawn):
+    assert (drawn.video >= drawn.action).all()
+    assert ((drawn.video >= 0) & (drawn.video <= 1)).all()
+
+
+def test_half_of_the_samples_are_given_their_actions(drawn):
+    assert drawn.given.float().mean() == pytest.approx(0.5, abs=0.01)
+    assert (drawn.action[drawn.given] == 0).all()
+    assert (drawn.action[~drawn.given] > 0).all()
+    assert stats.kstest(even(drawn.video[drawn.given]), "uniform").pvalue > 1e-3
+
+
+def test_the_gap_has_the_released_distribution_before_the_shift(drawn):
+    video, action = (even(part[~drawn.given]) for part in (drawn.video, drawn.action))
+    assert stats.kstest(action, "uniform").pvalue > 1e-3
+    wide = action < 0.99  # where float32 leaves something of the quotient
+    b = (video[wide] - action[wide]) / (1 - action[wide])
+    assert stats.kstest(b, stats.beta(1.5, 1.0).cdf).pvalue > 1e-3
+    assert shifted(0.5, 5.0) == pytest.approx(5 / 6)
+
+
+def windows(params, episodes, noise=0.0):
+    codecs = fitted(episodes, params, CODING)
+    embed = lambda text: torch.full((params.text_length, params.dit.text_dim), float(len(text)))  # noqa: E731
+    return DeepWindows(episodes, params, z_scores(episodes), CODING, embed, noise), codecs
+
+
+@pytest.fixture
+def material():
+    return DeepSynthetic(episodes=4, length=12).material(SMALL, "test")
+
+
+def test_a_window_knows_what_lies_after_the_end(material):
+    made, codecs = windows(SMALL, material.episodes[:1])
+    batch = made.batch([0, len(made) - 1], codecs)
+    assert batch.rows_valid.sum(1).tolist() == [8, 1]
+    assert batch.states_valid.tolist() == [[True, True], [False, False]]
+    assert batch.frames_valid.tolist() == [[True, True, True], [True, False, False]]
+    assert batch.depth.shape == (2, *SMALL.video_shape)
+    states = z_scores(material.episodes[:1]).state.forward(material.episodes[0].states)
+    np.testing.assert_allclose(batch.observed.state[0], states[0], rtol=1e-5, atol=1e-6)
+    np.testing.assert_allclose(batch.states[0], states[[4, 8]], rtol=1e-5, atol=1e-6)
+
+
+def test_depth_pictures_are_the_inverse_of_metres(material):
+    made, codecs = windows(SMALL, material.episodes[:1])
+    pictures = codecs.depth.decode(made.batch([0], codecs).depth)[0].mean(1)
+    metres = CODING.inverse(pictures.double().numpy())[:, 0]
+    # Halved in size where it is a picture, so between near and far it is the inverse that is averaged.
+    coded = CODING.forward(material.episodes[0].depths_m[0])
+    halved = coded.reshape(2, 16, 2, 24, 2).mean((2, 4)).repeat(2, 1).repeat(2, 2)
+    np.testing.assert_allclose(metres, CODING.inverse(halved), rtol=1e-5)
+
+
+@pytest.fixture
+def recorded(tmp_path, monkeypatch):
+    """A dataset with depth of three small cameras, the policy that it is for, and how many rows it has."""
+    robot = load_robot("sim_r1_lite")
+    cameras = tuple(dataclasses.replace(c, height=HEIGHT, width=WIDTH, rate_hz=FPS) for c in robot.cameras)
+    robot = dataclasses.replace(robot, cameras=cameras)
+    policy = dataclasses.replace(policy_of(tmp_path), rate_hz=float(FPS))
+    layout = layout_of(robot, [cell.camera for cell in policy.mosaic.cells], depth=True)
+    dataset = Dataset(tmp_path / "data", layout, robot)
+    episode = dataset.begin(room=10_000)
+    for frame in range(20):
+        row = row_at(robot, frame)
+        depth_m = row.depths[robot.cameras[0].name]
+        depths = {c.name: depth_m + 0.2 * i * (depth_m > 0) for i, c in enumerate(robot.cameras)}
+        row = dataclasses.replace(row, depths=depths)
+        values = {**values_of(row, robot, layout.cameras), "instruction": row.instruction}
+        assert episode.append(values, pictures_of(layout, row))
+    dataset.close(episode, success="success")
+    dataset.release()
+    for name, found in (("load_robot", robot), ("load_policy", policy)):
+        monkeypatch.setattr(f"wam_ros.training.xwam_demonstrations.{name}", lambda _, found=found: found)
+    return Demonstrations(robot.name, policy.name, (str(tmp_path / "data"),)), policy, tmp_path / "out"
+
+
+def test_recorded_demonstrations_with_depth_are_material(recorded):
+    chosen, policy, folder = recorded
+    params = sized("tiny", rate_hz=policy.rate_hz, action_dim=14, proprio_dim=14)
+    for _ in range(2):  # the second time from what the first one decoded
+        made = deep_material(chosen, params, policy.execute_rows, folder)
+        (episode,) = made.episodes
+        assert episode.frames.shape == (20, 3, 64, 80, 3)
+        assert episode.depths_m.shape == (20, 3, 64, 80)
+        for v, cell in enumerate(policy.mosaic.cells):
+            camera = [c.name for c in load_robot("sim_r1_lite").cameras].index(cell.camera)
+            assert np.median(episode.frames[7, v]) == pytest.approx(shade(7, camera), abs=6)
+            assert np.median(episode.depths_m[7, v]) == pytest.approx(0.57 + 0.2 * camera, rel=0.01)
+        # A lossy video brings zeros back as millimetres; they must not become the nearest thing there is.
+        assert (CODING.forward(episode.depths_m[7][:, 0].astype(float)) == -1).all()
+    assert made.mosaic == policy.mosaic
+    with pytest.raises(DatasetError, match="views"):
+        deep_material(chosen, sized("tiny", view_height=32, rate_hz=15.0), policy.execute_rows, folder)
+    with pytest.raises(DatasetError, match="rate_hz"):
+        deep_material(chosen, sized("tiny", rate_hz=10.0), policy.execute_rows, folder)
+
+
+def losses(objective, batch, seed=3):
+    torch.manual_seed(seed)
+    return objective(batch)
+
+
+def of(options, material, model=None):
+    made, codecs = windows(SMALL, material.episodes)
+    no_text = torch.zeros(SMALL.text_length, SMALL.dit.text_dim)
+    return XWamObjective(model or build(SMALL), options, no_text), made.batch(list(range(0, 24, 2)), codecs)
+
+
+def test_given_actions_and_states_are_not_supervised(material):
+    objective, batch = of(XWamObjectiveOptions(clean_action_probability=1.0), material)
+    found = losses(objective, batch)
+    assert found.action == found.state == 0
+    assert found.video > 0
+    assert found.depth > 0
+
+
+def test_an_untrained_model_loses_the_squares_of_what_is_valid(material):
+    """Outputs begin at zero, and the target is the clean sample, so each loss can be written down."""
+    objective, batch = of(XWamObjectiveOptions(clean_action_probability=0.0), material)
+    found = losses(objective, batch)
+
+    def mean(values, valid):
+        return float((values.square().flatten(2).mean(2) * valid).sum() / valid.sum())
+
+    assert found.action.item() == pytest.approx(mean(batch.actions, batch.rows_valid), rel=1e-5)
+    assert found.state.item() == pytest.approx(mean(batch.states, batch.states_valid), rel=1e-5)
+    by_frame = batch.depth.transpose(1, 2)
+    assert found.depth.item() == pytest.approx(mean(by_frame, batch.frames_valid), rel=1e-5)
+    video = mean(batch.video.transpose(1, 2), batch.frames_valid[:, 1:])
+    assert found.video.item() == pytest.approx(video, rel=1e-5)
+    assert found.total.item() == pytest.approx(sum(float(x) for x in found[1:]), rel=1e-5)
+
+
+def test_depth_is_left_out_where_it_weighs_nothing_and_teaches_the_trunk_where_it_does(material):
+    for weight in (0.0, 1.0):
+        options = XWamObjectiveOptions(0.0, 0.0, 0.0, weight, text_dropout=0.0)
+        model = build(SMALL)
+        torch.nn.init.normal_(model.depth_head.head.weight, std=0.1)
+        objective, batch = of(options, material, model)
+        found = losses(objective, batch)
+        assert (found.depth > 0) == (weight > 0)
+        if weight:
+            found.total.backward()
+            assert model.blocks[0].ffn[0].weight.grad.abs().sum() > 0
+
+
+def test_options_and_episodes_that_cannot_be_are_refused(material):
+    with pytest.raises(ConfigError, match="probabilities"):
+        XWamObjectiveOptions(clean_action_probability=1.5)
+    e = material.episodes[0]
+    with pytest.raises(DatasetError, match="views' size"):
+        DeepEpisode(e.frames, e.depths_m[:, :, ::2], e.states, e.actions, e.prompt)
+    with pytest.raises(DatasetError, match="sizes"):
+        windows(dataclasses.replace(SMALL, action_dim=3), [e])
+
+
+def test_training_leaves_a_checkpoint_that_loads_and_goes_on(tmp_path):
+    spec = load_spec("xwam_synthetic")
+    options = TrainOptions(steps=2, batch_size=1, log_every=1, checkpoint_every=1)
+    spec = dataclasses.replace(spec, synthetic=DeepSynthetic(2), options=options)
+    rows = train(spec, tmp_path, "test", quiet=True)
+    assert [row["step"] for row in rows] == [1, 2]
+    assert {"video", "action", "state", "depth"} <= rows[0].keys()
+    more = dataclasses.replace(spec, options=dataclasses.replace(options, steps=3))
+    assert [row["step"] for row in train_xwam(more, tmp_path, quiet=True)] == [1, 2, 3]
+    card = read_card(tmp_path)
+    assert (card.family, card.depth) == ("xwam", spec.depth)
+    assert (tmp_path / "model.safetensors").stat().st_size < 16e6
+    model, codecs = load_model(tmp_path, card), load_codecs(tmp_path, card)
+    engine = Engine(model, codecs.pictures.encode_clip)
+    p = model.sizes
+    engine.ask(torch.zeros(1, p.text_length, p.dit.text_dim))
+    engine.look(torch.zeros(1, p.views, 3, 64, 80), torch.zeros(1, p.proprio_dim))
+    for event in engine.run(noise_for(p, 0), Plan("joint", 1, 2)):
+        last = event
+    assert torch.isfinite(last.imagined.depth).all()
+
+
+def test_a_small_model_learns_to_act_and_to_see_depth(material):
+    made, codecs = windows(SMALL, material.episodes, noise=0.01)
+    objective = XWamObjective(build(SMALL), XWamObjectiveOptions(), torch.zeros(SMALL.text_length, 16))
+    optimiser = torch.optim.AdamW(objective.parameters(), 3e-3)
+    found = []
+    for _, batch in zip(range(50), endless_deep(made, codecs, 8, 0), strict=False):
+        step = objective(batch)
+        optimiser.zero_grad()
+        step.total.backward()
+        optimiser.step()
+        found.append([float(x) for x in step[1:]])
+    before, after = np.mean(found[:5], axis=0), np.mean(found[-5:], axis=0)
+    video, *others = after / before
+    assert video < 0.95
+    assert max(others) < 0.7
