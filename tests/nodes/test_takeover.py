@@ -95,7 +95,7 @@ def test_led_by_a_person_the_robot_needs_no_policy_and_rests_when_he_lets_go(cel
     cell.until(lambda: abs(cell.position[0] - person.wish[0]) < 0.01)
     person.wish, since_ns = None, cell.now_ns
     cell.until_rest()
-    cell.until(lambda: cell.now_ns - since_ns > 4_000_000_000)
+    cell.until(lambda: cell.now_ns - since_ns > 2_500_000_000)
     assert (cell.state, cell.cause) == ("RUNNING", "")
     cell.call("takeover", False)
     cell.until(lambda: cell.state == "STOPPED")
