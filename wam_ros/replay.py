@@ -72,6 +72,11 @@ def _play(options: argparse.Namespace, said: Declaration, robot: Robot) -> int:
         text = yaml.safe_dump(to_data(as_recorded(robot, said)), sort_keys=False, allow_unicode=True)
         _write(options.robot_out, text)
         described = str(options.robot_out)
+    from wam_ros.files.dataset.playback import require_same_robot
+    from wam_ros.files.dataset.read import DatasetReader, episode_of
+
+    require_same_robot(options.dataset, said, load_robot(described))
+    episode_of(DatasetReader(options.dataset), options.dataset, options.episode)
     from wam_ros.nodes.replay import play
 
     given = {"robot": described, "dataset": str(options.dataset), "episode": options.episode, "pace": options.pace}

@@ -113,6 +113,18 @@ def test_samples_come_in_the_order_of_their_capture(root, twin):
     assert len(played.rounds_ns) == ROWS
 
 
+@pytest.mark.parametrize(
+    ("words", "sentence"),
+    [
+        ([], "camera head: expected 320x240 at 15 Hz, got 64x48 at 15 Hz; write the robot as it was recorded with"),
+        (["--robot-out", "{}/robot.yaml", "--episode", "5"], "episode: expected 0 to 2, got 5"),
+    ],
+)
+def test_what_cannot_be_replayed_is_one_sentence(root, tmp_path, capsys, words, sentence):
+    assert cli.main(["replay", str(root), *(word.format(tmp_path) for word in words)]) == 2
+    assert sentence in capsys.readouterr().err
+
+
 def test_the_robot_as_recorded_has_the_recorded_cameras(root, robot, twin):
     found = as_recorded(robot, DatasetReader(root).said)
     assert [(c.name, c.height, c.width, c.rate_hz) for c in found.cameras] == [

@@ -112,7 +112,8 @@ def playback(recording: Recording, said: Declaration, robot: Robot) -> Played:
         joints = [JointSample(stamp_ns, state) for stamp_ns, state in rows]
         rounds = np.maximum(stamps, captures.max(axis=1))[real]
     samples = heapq.merge(joints, *pictures, key=attrgetter("stamp_ns"))
-    return Played(samples, tuple(rounds.tolist()))
+    # A simulated recording may begin at time 0, which on the wire says that there is no stamp.
+    return Played((s for s in samples if s.stamp_ns > 0), tuple(rounds[rounds > 0].tolist()))
 
 
 def _pictures(recording: Recording, said: Declaration, camera: str, captures_ns: NDArray[np.int64]) -> Iterator[Sample]:
