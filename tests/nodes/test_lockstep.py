@@ -11,6 +11,7 @@ from tests.ros_support import spinning, wait_until
 from wam_ros.core.errors import LockstepError
 from wam_ros.ros.convert import ns_to_stamp, stamp_to_ns
 from wam_ros.ros.lockstep import Member, Patience, Root, Token
+from wam_ros.ros.pace import START_NS, Lockstep
 from wam_ros.ros.qos import STATE
 
 TICK_NS = 10_000_000
@@ -101,6 +102,43 @@ def test_a_ring_at_rest_never_times_out(ros_context):
         ticks = []
         ring.node.create_timer(0.1, lambda: ticks.append(0))
         wait_until(executor, lambda: len(ticks) > 5)
+
+
+class Forgetful:
+    """A simulator and a member that hears each sensor message only when it is said again, as if the first were lost."""
+
+    def __init__(self, context) -> None:
+        self.node = Node("forgetful", context=context)
+        self.said: list[int] = []
+        self.acted: list[int] = []
+        self.member = Member(self.node, "member", "forgetful", ready=self._heard, act=self._act)
+        self.pace = Lockstep(
+            self.node,
+            self._step,
+            TICK_NS,
+            after="member",
+            heard_ns=lambda: self.pace.now_ns,
+            playing=lambda: len(self.acted) < 2,
+            repeat=lambda: self.said.append(self.pace.now_ns),
+        )
+
+    def _step(self, end_ns: int) -> int:
+        return end_ns
+
+    def _heard(self, token: Token) -> bool:
+        return token.time_ns in self.said
+
+    def _act(self, token: Token) -> int:
+        self.acted.append(token.time_ns)
+        return 0
+
+
+def test_what_was_lost_on_the_way_is_said_again_while_the_ring_waits(ros_context):
+    cell = Forgetful(ros_context)
+    with spinning(ros_context, cell.node) as executor:
+        cell.pace.play()
+        wait_until(executor, lambda: len(cell.acted) == 2)
+    assert cell.acted == [START_NS + TICK_NS, START_NS + 2 * TICK_NS]
 
 
 def test_the_token_of_an_abandoned_round_is_ignored(ros_context):

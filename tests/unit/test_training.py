@@ -110,7 +110,9 @@ def test_a_run_that_is_resumed_continues_where_it_stopped(tmp_path):
     def run(steps):
         torch.manual_seed(0)
         options = TrainOptions(steps=20, batch_size=8, checkpoint_every=10, log_every=5, warmup_steps=2)
-        training = Training(Objective(build(SMALL), ObjectiveOptions()), dataclasses.replace(options, steps=steps), tmp_path)
+        training = Training(
+            Objective(build(SMALL), ObjectiveOptions()), dataclasses.replace(options, steps=steps), tmp_path
+        )
         begun = training.step
         training.run(endless(windows, codec, 8, seed=training.step), quiet=True)
         return begun, training
@@ -127,7 +129,9 @@ def test_a_run_that_is_resumed_continues_where_it_stopped(tmp_path):
 def test_another_models_folder_is_refused(tmp_path):
     options = TrainOptions(steps=1, batch_size=2, checkpoint_every=1)
     windows, codec = windows_of(SMALL, count=1)
-    Training(Objective(build(SMALL), ObjectiveOptions()), options, tmp_path).run(endless(windows, codec, 2, 0), quiet=True)
+    Training(Objective(build(SMALL), ObjectiveOptions()), options, tmp_path).run(
+        endless(windows, codec, 2, 0), quiet=True
+    )
     other = dataclasses.replace(SMALL, action_dim=3)
     with pytest.raises(ConfigError, match="belongs to another model"):
         Training(Objective(build(other), ObjectiveOptions()), options, tmp_path)

@@ -154,6 +154,7 @@ class Root:
     ) -> None:
         self._name, self._after, self._ready, self._act = name, after, ready, act
         self._awaited_ns: int | None = None
+        self._begun_s = 0.0
         self._held: Token | None = None
         self._out = _Outlet(node, name)
         self._watch = _Watch(node, self.check, patience or Patience())
@@ -164,9 +165,14 @@ class Root:
         """True while a round has begun and has not ended."""
         return self._awaited_ns is not None
 
+    @property
+    def waited_s(self) -> float:
+        """How long the round under way has taken by the wall clock; 0 without one."""
+        return monotonic() - self._begun_s if self.under_way else 0.0
+
     def begin(self, token: Token) -> None:
         """Send the token of a new round; its time must lie after that of every earlier one."""
-        self._awaited_ns, self._held = token.time_ns, None
+        self._awaited_ns, self._held, self._begun_s = token.time_ns, None, monotonic()
         self._watch.start(
             f"lockstep: the token of t={token.time_ns} ns did not come back to {self._name}; expected it from "
             f"{self._after}, got nothing in time; look for the node of the ring that ended or waits"

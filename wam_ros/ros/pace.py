@@ -30,6 +30,9 @@ START_NS = 10 * NS_PER_S
 CATCH_UP_STEPS = 4
 # While time stands still its last words are repeated, for listeners that come late.
 REPEAT_S = 0.1
+# So are they when a round takes longer than this: pictures and joints are best effort, and one that was lost on a busy
+# machine would never come. A slow model only hears them again.
+STALLED_S = 1.0
 
 Step = Callable[[int], int]
 
@@ -161,7 +164,7 @@ class Lockstep:
         return Token(self.now_ns, pictured_ns)
 
     def _on_repeat(self) -> None:
-        if not self._playing():
+        if not self._playing() or self._ring.waited_s > STALLED_S:
             self._tell_time(self.now_ns)
             self._repeat()
 
