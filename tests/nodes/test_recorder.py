@@ -16,6 +16,7 @@ rclpy = pytest.importorskip("rclpy", reason="no ROS 2 in this environment")
 from diagnostic_msgs.msg import DiagnosticArray
 from rclpy.node import Node
 from rclpy.parameter import Parameter
+from rosgraph_msgs.msg import Clock
 from sensor_msgs.msg import Image, JointState
 from std_msgs.msg import String
 from std_srvs.srv import SetBool, Trigger
@@ -34,7 +35,7 @@ from wam_ros.files.dataset.check import examine
 from wam_ros.files.dataset.read import DatasetReader
 from wam_ros.files.load import to_data
 from wam_ros.nodes.recorder import RecorderNode
-from wam_ros.ros.convert import chunk_to_msg, image_to_msg, trajectory_to_msg
+from wam_ros.ros.convert import chunk_to_msg, image_to_msg, ns_to_stamp, trajectory_to_msg
 from wam_ros.ros.observe import ObservationSource
 from wam_ros.ros.qos import COMMAND, EVENT, LATCHED, SENSOR, STATE
 from wam_ros.ros.status import find_status, read_values
@@ -56,7 +57,7 @@ def description(twin, tmp_path):
 
 
 class Operator(Driver):
-    """A driver, and the person who records it."""
+    """A driver whose time moves when it says so, and the person who records it."""
 
     def __init__(self, robot, context):
         super().__init__(robot, context)
@@ -66,6 +67,8 @@ class Operator(Driver):
         self.commits = self.create_publisher(JointTrajectory, "motion/committed", COMMAND)
         self.instructions = self.create_publisher(String, "instruction", LATCHED)
         self.controls = self.create_publisher(String, "control/source", LATCHED)
+        self.clock_port = self.create_publisher(Clock, "/clock", STATE)
+        self.time_ns = 100 * PERIOD_NS
         self.status = {}
         self.create_subscription(DiagnosticArray, "diagnostics", self._on_diagnostics, EVENT)
 
@@ -73,6 +76,9 @@ class Operator(Driver):
         status = find_status(array, "wam/recorder")
         if status is not None:
             self.status = read_values(status)
+
+    def now_ns(self):
+        return self.time_ns
 
     def send_depth(self, stamp_ns, depth_mm):
         camera = self.robot.cameras[0]
@@ -110,12 +116,22 @@ class Scene:
     def until_status(self, **wanted):
         wait_until(self.executor, lambda: wanted.items() <= self.operator.status.items())
 
+    def advance(self, time_ns):
+        """Let time be that; the clock is best effort, so it is said until it has been heard."""
+        self.operator.time_ns = max(self.operator.time_ns, time_ns)
+
+        def heard():
+            self.operator.clock_port.publish(Clock(clock=ns_to_stamp(self.operator.time_ns)))
+            return self.recorder.get_clock().now().nanoseconds >= self.operator.time_ns
+
+        wait_until(self.executor, heard)
+
     def send(self, count, start_ns, *, but=()):
-        """Send moments at their time, each when the one before has arrived."""
+        """Send moments at their time, each when the one before has arrived; time rests until it has."""
         source = self.recorder._source
         for i in range(count):
             stamp_ns = start_ns + i * PERIOD_NS
-            wait_until(self.executor, lambda at=stamp_ns: self.operator.now_ns() >= at)
+            self.advance(stamp_ns + 2 * MS)
             self.operator.send_moment(stamp_ns, 0.2 + i / 100, but=but)
             arrived = [c.name for c in self.operator.robot.cameras if c.name not in but]
             wait_until(
@@ -137,7 +153,7 @@ def make(ros_context, twin, description, tmp_path):
     @contextmanager
     def make_(**params):
         root = tmp_path / "set"
-        given = {"robot": str(description), "root": str(root), **TASK, **params}
+        given = {"robot": str(description), "root": str(root), "use_sim_time": True, **TASK, **params}
         overrides = [Parameter(name, value=value) for name, value in given.items()]
         recorder = RecorderNode(context=ros_context, parameter_overrides=overrides)
         operator = Operator(twin, ros_context)
@@ -145,7 +161,9 @@ def make(ros_context, twin, description, tmp_path):
             ports = [*operator.cameras.values(), *operator.joints.values(), operator.commits, operator.chunks]
             wait_until(executor, lambda: all(port.get_subscription_count() for port in ports))
             wait_until(executor, lambda: operator.depths["head"].get_subscription_count() > 0)
-            yield Scene(recorder, operator, executor, root)
+            scene = Scene(recorder, operator, executor, root)
+            scene.advance(operator.time_ns)
+            yield scene
 
     return make_
 
@@ -206,7 +224,8 @@ def test_recorded_and_replayed_observations_are_equal_to_the_last_bit(make, ros_
 def replay(path, robot, context):
     """Publish an archive message by message, each when the one before has been taken in."""
     seen, taken = [], []
-    listener, player = Node("policy", context=context), Node("player", context=context)
+    waiting = [Parameter("use_sim_time", value=True)]  # and nobody says what time it is
+    listener, player = Node("policy", context=context, parameter_overrides=waiting), Node("player", context=context)
     with spinning(context, listener, player) as executor:
         source = ObservationSource(
             listener, robot, on_observation=seen.append, with_depth=True, on_sample=lambda *_: taken.append(1)
@@ -283,6 +302,7 @@ def test_a_camera_that_changes_its_size_is_refused_and_the_episode_stays_valid(m
         scene.operator.cameras["left_wrist"].publish(wrong)
         scene.until_status(refused_left_wrist="1")
         scene.send(3, start_ns + 4 * PERIOD_NS, but=("left_wrist",))
+        scene.advance(start_ns + 8 * PERIOD_NS)
         wait_until(scene.executor, lambda: scene.recorder._session._episode.rows >= 6)
         scene.call("stop")
         scene.until_status(state="IDLE", episodes="1")
@@ -340,10 +360,11 @@ def test_a_recorder_that_is_killed_is_recovered_by_the_next(ros_context, twin, d
             assert scene.call("start").success
             ports = [*operator.cameras.values(), *operator.joints.values(), operator.depths["head"]]
             wait_until(executor, lambda: all(port.get_subscription_count() for port in ports))
-            start_ns = operator.now_ns()
+            wall = operator.get_clock()
+            start_ns = wall.now().nanoseconds
             for i in range(2 * FPS):
                 operator.send_moment(start_ns + i * PERIOD_NS, 0.2)
-                wait_until(executor, lambda at=start_ns + (i + 1) * PERIOD_NS: operator.now_ns() > at)
+                wait_until(executor, lambda at=start_ns + (i + 1) * PERIOD_NS: wall.now().nanoseconds > at)
             wait_until(executor, lambda: int(operator.status["rows"]) > 1.5 * FPS)
             rows = int(operator.status["rows"])
             process.send_signal(signal.SIGKILL)
