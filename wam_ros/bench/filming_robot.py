@@ -7,7 +7,6 @@ each stream. Pictures are serialised once; only their stamp changes.
 
 from __future__ import annotations
 
-import json
 import struct
 import sys
 from collections.abc import Iterator
@@ -22,11 +21,11 @@ from rclpy.node import Node
 from rclpy.serialization import serialize_message
 from sensor_msgs.msg import Image
 
+from wam_ros.bench.logged import run_logged
 from wam_ros.core.types import NS_PER_S
 from wam_ros.files.assets import load_robot
 from wam_ros.ros.convert import image_to_msg
 from wam_ros.ros.driver import JointDriver
-from wam_ros.ros.main import run_node
 from wam_ros.ros.params import declare, parameter
 from wam_ros.ros.qos import SENSOR
 from wam_ros.ros.timebase import steady_clock
@@ -117,16 +116,7 @@ class FilmingRobot(Node):
 
 def main() -> None:
     """Film until interrupted, then write down when."""
-    robots: list[FilmingRobot] = []
-
-    def make() -> FilmingRobot:
-        robots.append(FilmingRobot())
-        return robots[0]
-
-    code = run_node(make, sys.argv[1:])
-    if robots:
-        Path(sys.argv[1]).write_text(json.dumps(robots[0].stamps_ns))
-    sys.exit(code)
+    sys.exit(run_logged(FilmingRobot, lambda robot: robot.stamps_ns, Path(sys.argv[1]), sys.argv[1:]))
 
 
 if __name__ == "__main__":

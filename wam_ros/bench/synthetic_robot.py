@@ -9,7 +9,6 @@ capture time when the last message that an observation of that time needs was pu
 
 from __future__ import annotations
 
-import json
 import sys
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -19,10 +18,10 @@ from typing import Any
 import numpy as np
 from rclpy.node import Node
 
+from wam_ros.bench.logged import run_logged
 from wam_ros.core.types import NS_PER_S
 from wam_ros.files.assets import load_robot
 from wam_ros.ros.driver import CameraDriver, JointDriver
-from wam_ros.ros.main import run_node
 from wam_ros.ros.params import declare, parameter
 from wam_ros.ros.timebase import steady_clock
 
@@ -86,16 +85,7 @@ class SyntheticRobot(Node):
 
 def main() -> None:
     """Speak until interrupted, then write down when what was said."""
-    robots: list[SyntheticRobot] = []
-
-    def make() -> SyntheticRobot:
-        robots.append(SyntheticRobot())
-        return robots[0]
-
-    code = run_node(make, sys.argv[1:])
-    if robots:
-        Path(sys.argv[1]).write_text(json.dumps(robots[0].published_ns))
-    sys.exit(code)
+    sys.exit(run_logged(SyntheticRobot, lambda robot: robot.published_ns, Path(sys.argv[1]), sys.argv[1:]))
 
 
 if __name__ == "__main__":

@@ -11,6 +11,8 @@ import mujoco
 import numpy as np
 from numpy.typing import NDArray
 
+from wam_ros.core.errors import ConfigError, mismatch
+from wam_ros.core.task import Task
 from wam_ros.core.types import FloatArray
 from wam_ros.sim.scene import Physics
 
@@ -30,6 +32,18 @@ class Judgement:
     progress: float
     success: bool
     measures: dict[str, float]
+
+
+def stage_shares(task: Task, judged: tuple[str, ...]) -> dict[str, float]:
+    """Return each stage's share of the progress.
+
+    Raises:
+        ConfigError: the task's stages are not those that the scene judges, in their order.
+    """
+    if tuple(stage.name for stage in task.stages) != judged:
+        got = [stage.name for stage in task.stages]
+        raise ConfigError(mismatch(f"task {task.name}: stages", judged, got, "name these stages in this order"))
+    return {stage.name: stage.share for stage in task.stages}
 
 
 class Scene(Protocol):

@@ -6,6 +6,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -44,6 +45,10 @@ class Provenance:
     seed: int = 0
     demonstration_jerk_rms: float = 0.0
 
+    def said(self) -> dict[str, Any]:
+        """Return these as fields of a card."""
+        return dict(vars(self))
+
 
 def export(
     folder: Path,
@@ -60,30 +65,19 @@ def export(
         format=FORMAT,
         family="fastwam",
         variant=params.variant,
-        size=provenance.size,
         target=params.target,
         shift_video=params.shift_video,
         shift_action=params.shift_action,
         steps=params.steps,
-        prompt_template=provenance.prompt_template,
         text_length=params.text_length,
         text_padding="hashed" if params.latent.codec == "pixels" else "zero",
-        mosaic=provenance.mosaic,
-        state=provenance.state,
-        action=provenance.action,
         state_normaliser=normalisers.state,
         action_normaliser=normalisers.action,
         rate_hz=params.rate_hz,
         horizon=params.horizon,
-        execute_rows=provenance.execute_rows,
-        licence=provenance.licence,
-        source=provenance.source,
         weights_sha256=sha256_of(file),
-        seed=provenance.seed,
-        prefix_rows=provenance.prefix_rows,
-        command=provenance.command,
-        demonstration_jerk_rms=provenance.demonstration_jerk_rms,
         params=with_changes(params),
+        **provenance.said(),
     )
     write_card(folder, card)
     return card

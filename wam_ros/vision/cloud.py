@@ -48,10 +48,7 @@ class Rays:
         Raises:
             ShapeError: the depth picture has another size than the rays.
         """
-        if depth_m.shape != self._shape:
-            raise ShapeError(mismatch("depth picture", self._shape, depth_m.shape, "make rays of its size"))
-        if out is None:
-            out = np.empty((depth_m.size, 3), np.float32)
+        out = self._target(depth_m, out)
         x, y, z = self._planes
         np.copyto(z, depth_m)
         np.copyto(z, np.float32(np.nan), where=depth_m <= 0)
@@ -71,10 +68,7 @@ class Rays:
         Raises:
             ShapeError: the depth picture has another size than the rays.
         """
-        if depth_m.shape != self._shape:
-            raise ShapeError(mismatch("depth picture", self._shape, depth_m.shape, "make rays of its size"))
-        if out is None:
-            out = np.empty((depth_m.size, 3), np.float32)
+        out = self._target(depth_m, out)
         known_m = np.where(depth_m > 0, depth_m, np.float32(np.nan))
         pose = np.asarray(T_frame_camera, dtype=np.float32)
         for plane, (along_x, along_y, along_z, offset) in zip(self._planes, pose[:3], strict=True):
@@ -83,6 +77,11 @@ class Rays:
             np.add(plane, offset, out=plane)
         cv2.merge(self._planes, out.reshape(*self._shape, 3))
         return out
+
+    def _target(self, depth_m: DepthImage, out: Points | None) -> Points:
+        if depth_m.shape != self._shape:
+            raise ShapeError(mismatch("depth picture", self._shape, depth_m.shape, "make rays of its size"))
+        return np.empty((depth_m.size, 3), np.float32) if out is None else out
 
 
 class FusedCloud:

@@ -16,7 +16,7 @@ from wam_ros.core.robot import Robot
 from wam_ros.core.task import Task
 from wam_ros.core.types import FloatArray, frozen
 from wam_ros.files.load import from_data
-from wam_ros.sim.judgement import Judgement
+from wam_ros.sim.judgement import Judgement, stage_shares
 from wam_ros.sim.scene import RIGID, TASK
 from wam_ros.sim.tasks.layout import Area, Drawn, draw
 from wam_ros.sim.tasks.packing import STAGES, Course, measures, returned
@@ -91,10 +91,7 @@ class Earphones:
             ConfigError: for unknown or missing options, or stages that this scene does not judge.
         """
         self.options = from_data(EarphoneOptions, task.scene_options, f"task {task.name}: scene_options")
-        if tuple(stage.name for stage in task.stages) != STAGES:
-            got = [stage.name for stage in task.stages]
-            raise ConfigError(mismatch(f"task {task.name}: stages", STAGES, got, "name these stages in this order"))
-        self._shares = {stage.name: stage.share for stage in task.stages}
+        self._shares = stage_shares(task, STAGES)
         self._arms = tuple(arm.name for arm in robot.arms)
         self.truth_names = PackingTruth.names(self.options.packs, self._arms)
 

@@ -10,13 +10,12 @@ import mujoco
 import numpy as np
 from numpy.typing import NDArray
 
-from wam_ros.core.errors import ConfigError, mismatch
 from wam_ros.core.robot import Robot
 from wam_ros.core.task import Task
 from wam_ros.core.truth import TowelTruth
 from wam_ros.core.types import FloatArray
 from wam_ros.files.load import from_data
-from wam_ros.sim.judgement import Judgement
+from wam_ros.sim.judgement import Judgement, stage_shares
 from wam_ros.sim.scene import CLOTH
 from wam_ros.sim.tasks.fold import fold_measures, is_aligned, is_flat
 
@@ -64,10 +63,7 @@ class Towel:
             ConfigError: for unknown or missing options, or stages that this scene does not judge.
         """
         self.options = from_data(TowelOptions, task.scene_options, f"task {task.name}: scene_options")
-        if tuple(stage.name for stage in task.stages) != STAGES:
-            got = [stage.name for stage in task.stages]
-            raise ConfigError(mismatch(f"task {task.name}: stages", STAGES, got, "name these stages in this order"))
-        self._shares = {stage.name: stage.share for stage in task.stages}
+        self._shares = stage_shares(task, STAGES)
         self._arms = tuple(arm.name for arm in robot.arms)
         self._base_frame = robot.base_frame
         self.truth_names = TowelTruth.names(self._arms)
