@@ -53,6 +53,7 @@ PATIENT = (
     *(("safety", key, 3.0) for key in ("joints_s", "policy_s", "motion_s", "stall_s")),
     ("safety", "camera_periods", 45.0),
     *(("motion", key, 3.0) for key in ("heartbeat_s", "feedback_s", "stall_s")),
+    ("policy", "measured", False),
 )
 # Discovery and the first chunks are not measured.
 SETTLE_S = 2.0
