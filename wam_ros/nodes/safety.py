@@ -146,11 +146,8 @@ class SafetyNode(Node):
 
     def _on_token(self, token: Token) -> int:
         """Judge at the token's time; that it came round proves who is before us. The simulator needs the command."""
-        for name in (
-            POLICY,
-            MOTION,
-            TELEOP,
-        ):  # a person stands outside the ring, and simulated time says nothing of him
+        # A person stands outside the ring, and simulated time says nothing of him.
+        for name in (POLICY, MOTION, TELEOP):
             self._machine.saw(name, token.time_ns)
         self._machine.tick(token.time_ns)
         self._tell()
