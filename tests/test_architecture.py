@@ -30,7 +30,9 @@ ROOMS: dict[str, set[str]] = {
     "ros": LIBRARY,
     "report": LIBRARY,
     "view": LIBRARY,
-    "nodes": LIBRARY | {"policies", "teleoperation", "training", "sim", "ros", "report", "view", "graph"},
+    "nodes": LIBRARY
+    | {"policies", "teleoperation", "training", "calibration", "sim", "ros", "report", "view", "graph"},
+    "calibration": LIBRARY,
     "collect": LIBRARY | {"policies", "sim"},
     "bench": LIBRARY | {"policies", "training", "sim", "ros", "nodes", "report", "graph", "runner", "environment"},
 }

@@ -11,8 +11,8 @@ from typing import get_args
 import numpy as np
 from scipy.spatial.transform import Rotation
 
-from wam_ros.captures import HELD_OUT, Captures, read_captures
-from wam_ros.core.board import Board, Dictionary
+from wam_ros.calibration.captures import HELD_OUT, Captures, read_captures
+from wam_ros.core.board import STANDARD, Board, Dictionary
 from wam_ros.core.errors import ConfigError, mismatch
 from wam_ros.core.handeye.session import Result, Session
 from wam_ros.core.robot import Robot
@@ -21,11 +21,11 @@ from wam_ros.core.types import FloatArray
 from wam_ros.files.assets import load_robot
 from wam_ros.files.calibration import CalibrationFile, Placed, load, save
 from wam_ros.files.easy_handeye import load_samples
-from wam_ros.guide import Guide
+from wam_ros.calibration.guide import Guide
 from wam_ros.vision.boards import picture
 from wam_ros.vision.print import write_board
 
-PX_PER_M = 4000
+PX_PER_M = 5000
 """Of the simulated board's picture."""
 
 
@@ -53,12 +53,21 @@ def command(options: Namespace) -> list[str]:
 
 
 def _board(options: Namespace) -> Board:
-    columns, _, rows = options.squares.partition("x")
+    standard = STANDARD[options.kind]
+    size = (standard.columns, standard.rows) if options.squares is None else _squares(options.squares)
+    square_m = standard.square_m if options.square_mm is None else options.square_mm / 1e3
+    marker_m = standard.marker_m if options.marker_mm is None else options.marker_mm / 1e3
+    dictionary = options.dictionary or standard.dictionary
+    if dictionary not in get_args(Dictionary):
+        raise ConfigError(mismatch("--dictionary", get_args(Dictionary), dictionary, "choose one of them"))
+    return Board(*size, square_m, marker_m, dictionary, kind=options.kind)
+
+
+def _squares(text: str) -> tuple[int, int]:
+    columns, _, rows = text.partition("x")
     if not (columns.isdigit() and rows.isdigit()):
-        raise ConfigError(mismatch("--squares", "columns x rows as in 11x8", options.squares, "correct it"))
-    if options.dictionary not in get_args(Dictionary):
-        raise ConfigError(mismatch("--dictionary", get_args(Dictionary), options.dictionary, "choose one of them"))
-    return Board(int(columns), int(rows), options.square_mm / 1e3, options.marker_mm / 1e3, options.dictionary)
+        raise ConfigError(mismatch("--squares", "columns x rows as in 11x8", text, "correct it"))
+    return int(columns), int(rows)
 
 
 def _out(options: Namespace, robot: Robot) -> Path:

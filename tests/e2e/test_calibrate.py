@@ -13,7 +13,7 @@ from wam_ros.core.transforms import invert, log
 from wam_ros.files.assets import load_robot
 from wam_ros.files.calibration import load
 from wam_ros.files.load import to_data
-from wam_ros.guide import Guide
+from wam_ros.calibration.guide import Guide
 from wam_ros.kinematics.viewpoints import Viewpoints
 from wam_ros.sim.board_cell import BoardCell, CellOptions
 from wam_ros.vision.boards import picture

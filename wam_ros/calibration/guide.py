@@ -9,7 +9,7 @@ from typing import Protocol
 
 import numpy as np
 
-from wam_ros.captures import HELD_OUT, Captures
+from wam_ros.calibration.captures import HELD_OUT, Captures
 from wam_ros.core.board import Board, Optics
 from wam_ros.core.errors import CalibrationError
 from wam_ros.core.handeye.excitation import Demands
