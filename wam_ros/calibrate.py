@@ -12,6 +12,7 @@ import numpy as np
 from scipy.spatial.transform import Rotation
 
 from wam_ros.calibration.captures import HELD_OUT, Captures, read_captures
+from wam_ros.calibration.guide import Guide
 from wam_ros.core.board import STANDARD, Board, Dictionary
 from wam_ros.core.errors import ConfigError, mismatch
 from wam_ros.core.handeye.session import Result, Session
@@ -21,7 +22,6 @@ from wam_ros.core.types import FloatArray
 from wam_ros.files.assets import load_robot
 from wam_ros.files.calibration import CalibrationFile, Placed, load, save
 from wam_ros.files.easy_handeye import load_samples
-from wam_ros.calibration.guide import Guide
 from wam_ros.vision.boards import picture
 from wam_ros.vision.print import write_board
 

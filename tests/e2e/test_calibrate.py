@@ -7,13 +7,13 @@ import yaml
 from PIL import Image
 
 from wam_ros import cli
+from wam_ros.calibration.guide import Guide
 from wam_ros.core.board import Board
 from wam_ros.core.errors import CalibrationError
 from wam_ros.core.transforms import invert, log
 from wam_ros.files.assets import load_robot
 from wam_ros.files.calibration import load
 from wam_ros.files.load import to_data
-from wam_ros.calibration.guide import Guide
 from wam_ros.kinematics.viewpoints import Viewpoints
 from wam_ros.sim.board_cell import BoardCell, CellOptions
 from wam_ros.vision.boards import picture
