@@ -24,6 +24,9 @@ ARC_HEIGHT = 0.95  # of the half circle's radius: a little slack, so that the cl
 # A hand that leans forward saves the arm from stretching, where small moves of the tool are large ones of the elbow.
 LEAN_RAD_M, UPRIGHT_WITHIN_M, GENTLY_M = 1.6, 0.28, 0.05
 OPEN = 0.5  # opening at the towel; wide enough for a corner, and no neighbour is touched
+# A hand that lets go and leaves looks other than one that comes to grip: what is seen then has one right answer,
+# and a policy that learns from it does not hover between the two.
+LETTING_GO = 1.0
 NEAR, FAR = CORNERS[:2], CORNERS[2:]
 
 
@@ -167,7 +170,7 @@ class FoldPlanner:
         hover = self._paths.reach(self._tools(near + [0, 0, HOVER_M], across), start)
         closed = start[self._paths.grippers].min() < OPEN / 2  # on something: let go before leaving
         return [
-            *([Leg(0.3, OPEN, joints=start)] if closed else []),
+            *([Leg(0.3, LETTING_GO, joints=start)] if closed else []),
             Leg(1.0, OPEN, joints=hover),
             Leg(0.6, OPEN, tools=tools(_line(near, HOVER_M, near, GRASP_M))),
             Leg(0.35, 0.0, tools=tools(_line(near, GRASP_M, near, GRASP_M))),
