@@ -53,12 +53,14 @@ class Scene(Protocol):
         physics: how it is solved.
         graspable_body: where idle grasp constraints are attached; empty where hands hold by friction.
         furniture: names of the shapes that are tinted.
+        assets: files that the MJCF names.
         truth_names: labels of :meth:`truth`.
     """
 
     physics: Physics
     graspable_body: str
     furniture: tuple[str, ...]
+    assets: Mapping[str, bytes]
     truth_names: tuple[str, ...]
 
     def mjcf(self) -> str:

@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 import mujoco
@@ -62,7 +63,9 @@ RIGID = Physics(
 )
 
 
-def build_model(robot: Robot, task_mjcf: str, graspable_body: str, physics: Physics) -> mujoco.MjModel:
+def build_model(
+    robot: Robot, task_mjcf: str, graspable_body: str, physics: Physics, assets: Mapping[str, bytes] | None = None
+) -> mujoco.MjModel:
     """Return the compiled model.
 
     Args:
@@ -71,12 +74,13 @@ def build_model(robot: Robot, task_mjcf: str, graspable_body: str, physics: Phys
         graspable_body: a body of the task, to which idle grasp constraints are attached until they are needed; empty
             where hands hold by friction.
         physics: how it is solved.
+        assets: files that the MJCF names.
     """
     spec = robot_spec(robot)
     _set_physics(spec, physics)
     _furnish_room(spec, robot)
     frame = spec.body(robot.base_frame).add_frame()
-    spec.attach(mujoco.MjSpec.from_string(task_mjcf), prefix=TASK, frame=frame)
+    spec.attach(mujoco.MjSpec.from_string(task_mjcf, assets=dict(assets or {})), prefix=TASK, frame=frame)
     for arm in robot.arms if graspable_body else ():
         for slot in range(GRASP_SLOTS):
             _add_grasp(spec, f"{arm.name}_grasp{slot}", arm.tool_frame, TASK + graspable_body)

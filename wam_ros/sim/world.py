@@ -56,8 +56,9 @@ class World:
         self.step_ns = nanoseconds(STEP_S)
         self._scene = make_scene(robot, task)
         self.truth_names = self._scene.truth_names
-        pinned, physics = self._scene.graspable_body, self._scene.physics
-        self._model, self._substeps = build_model(robot, self._scene.mjcf(), pinned, physics), physics.substeps
+        scene, pinned = self._scene, self._scene.graspable_body
+        self._model = build_model(robot, scene.mjcf(), pinned, scene.physics, scene.assets)
+        self._substeps = scene.physics.substeps
         self._data = mujoco.MjData(self._model)
         bodies = self._scene.bind(self._model, self._data)
         self._grasps: Hands = (Grasps if pinned else Pinches)(self._model, self._data, robot, bodies)

@@ -9,10 +9,11 @@ from wam_ros.core.errors import ConfigError, mismatch
 from wam_ros.core.robot import Robot
 from wam_ros.core.task import Task
 from wam_ros.sim.judgement import Scene
+from wam_ros.sim.tasks.board import BoardTable
 from wam_ros.sim.tasks.earphones import Earphones
 from wam_ros.sim.tasks.towel import Towel
 
-SCENES: dict[str, Callable[[Robot, Task], Scene]] = {"towel": Towel, "earphones": Earphones}
+SCENES: dict[str, Callable[[Robot, Task], Scene]] = {"towel": Towel, "earphones": Earphones, "board": BoardTable}
 
 
 def make_scene(robot: Robot, task: Task) -> Scene:

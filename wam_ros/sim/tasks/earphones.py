@@ -5,6 +5,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from types import MappingProxyType
 
 import mujoco
 import numpy as np
@@ -83,6 +84,7 @@ class Earphones:
     physics = RIGID
     graspable_body = ""
     furniture: tuple[str, ...] = ("table", "cloth")
+    assets: Mapping[str, bytes] = MappingProxyType({})
 
     def __init__(self, robot: Robot, task: Task) -> None:
         """Read the task's options.

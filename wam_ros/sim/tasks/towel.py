@@ -5,6 +5,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from types import MappingProxyType
 
 import mujoco
 import numpy as np
@@ -55,6 +56,7 @@ class Towel:
     physics = CLOTH
     graspable_body = "towel_0"
     furniture: tuple[str, ...] = ("table",)
+    assets: Mapping[str, bytes] = MappingProxyType({})
 
     def __init__(self, robot: Robot, task: Task) -> None:
         """Read the task's options.
