@@ -94,7 +94,8 @@ class Training:
         )
         # Not prepared: the engine would step it once for each process.
         self._rates = torch.optim.lr_scheduler.LambdaLR(optimiser, lambda step: rate_factor(step, options))
-        self._objective, self._optimiser = self._accelerator.prepare(objective, optimiser)
+        fused = torch.compile(objective) if options.compile else objective
+        self._objective, self._optimiser = self._accelerator.prepare(fused, optimiser)
         self._model = model
         self._average = averaged(model, options.ema)
         self._losses: tuple[str, ...] = ()

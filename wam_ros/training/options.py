@@ -20,6 +20,7 @@ class TrainOptions:
         weight_decay, clip_norm: AdamW and gradient clipping.
         ema: decay of the averaged weights, which are the ones that are kept.
         precision: of the forward pass; weights stay float32.
+        compile: let torch.compile fuse the loss: minutes to begin with, then a fifth faster on two CPU cores.
         checkpoint_every, log_every: steps.
         seed: of data order and noise.
     """
@@ -33,6 +34,7 @@ class TrainOptions:
     clip_norm: float = 1.0
     ema: float = 0.995
     precision: Literal["no", "bf16"] = "no"
+    compile: bool = False
     checkpoint_every: int = 500
     log_every: int = 20
     seed: int = 0
