@@ -120,10 +120,16 @@ def _add_calibrate(calibrate: argparse.ArgumentParser) -> None:
     calibrate.add_argument("--auto", action="store_true", help="drive to the poses that help most")
     calibrate.add_argument("--poses", type=int, default=15, help="of each camera that an arm carries (default: 15)")
     calibrate.add_argument("--seed", type=int, default=0, help="of views and simulated errors (default: 0)")
-    calibrate.add_argument("--squares", default="11x8", help="of the ChArUco board (default: 11x8)")
-    calibrate.add_argument("--square-mm", type=float, default=20.0, help="side of a square (default: 20)")
-    calibrate.add_argument("--marker-mm", type=float, default=15.0, help="side of a marker (default: 15)")
-    calibrate.add_argument("--dictionary", default="6x6_250", help="of the markers (default: 6x6_250)")
+    calibrate.add_argument(
+        "--kind",
+        default="charuco",
+        choices=["charuco", "aprilgrid", "checkerboard"],
+        help="of board (default: charuco)",
+    )
+    calibrate.add_argument("--squares", help="columns x rows of squares, or of tags (default: 11x8, 8x5 tags)")
+    calibrate.add_argument("--square-mm", type=float, help="side of a square, or tag to tag (default: 20, 31.2)")
+    calibrate.add_argument("--marker-mm", type=float, help="side of a marker or tag (default: 15, 24)")
+    calibrate.add_argument("--dictionary", default="", help="of the markers (default: 6x6_250, apriltag_36h11)")
     calibrate.add_argument("--picture-height", type=int, default=960, help="of simulated pictures (default: 960)")
     calibrate.add_argument("--beside", action="store_true", help="samples of a camera beside the robot (eye on base)")
     calibrate.add_argument("--out", type=Path, help="file to write (default: board.pdf, or calibration-ROBOT.yaml)")

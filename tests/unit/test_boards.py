@@ -2,13 +2,14 @@
 """Boards are found to a tenth of a pixel; pictures that are not good enough are refused by name; prints are to scale."""
 
 import re
+from dataclasses import replace
 
 import cv2
 import numpy as np
 import pytest
 from scipy.spatial.transform import Rotation
 
-from wam_ros.core.board import Board, Optics
+from wam_ros.core.board import STANDARD, Board, Optics
 from wam_ros.core.errors import CalibrationError, ConfigError
 from wam_ros.core.transforms import apply, invert, log, rigid
 from wam_ros.vision.boards import BoardFinder, board_pose, coverage, picture
@@ -20,24 +21,24 @@ OPTICS = Optics(640, 480, 420.0, 420.0, 322.0, 238.0)
 SQUARE_PX = 60
 
 
-def facing(distance_m=0.26, tilt=(0.3, -0.2, 0.1), at=(0.0, 0.0)):
+def facing(distance_m=0.26, tilt=(0.3, -0.2, 0.1), at=(0.0, 0.0), board=BOARD):
     """T_cam_board with the board's middle on the optical axis, or beside it."""
     R = Rotation.from_rotvec(tilt).as_matrix()
-    middle = np.array([*BOARD.size_m, 0.0]) / 2
+    middle = np.array([*board.size_m, 0.0]) / 2
     return rigid(R, np.array([*at, distance_m]) - R @ middle)
 
 
-def photographed(T_cam_board, optics=OPTICS, blur_px=0.7, noise=2.0, seed=0):
+def photographed(T_cam_board, optics=OPTICS, blur_px=0.7, noise=2.0, seed=0, board=BOARD):
     """The board as the camera sees it: a homography, drawn three times too large and averaged."""
     fine = 3
-    scale = BOARD.square_m / SQUARE_PX
+    square_px = 156 if board.kind == "aprilgrid" else SQUARE_PX
+    scale = board.square_m / square_px
     # Pixel centres are whole numbers: the board's edge lies half a pixel before the first one.
     to_board = np.array([[scale, 0, scale / 2], [0, scale, scale / 2], [0, 0, 1]])
     T = T_cam_board
     H = optics.matrix() @ np.c_[T[:3, 0], T[:3, 1], T[:3, 3]] @ to_board
     zoom = np.array([[fine, 0, (fine - 1) / 2], [0, fine, (fine - 1) / 2], [0, 0, 1]])
-    drawn = np.full((BOARD.rows * SQUARE_PX + 80, BOARD.columns * SQUARE_PX + 80), 225, np.uint8)
-    drawn[40:-40, 40:-40] = np.where(picture(BOARD, SQUARE_PX) > 127, 225, 30)
+    drawn = np.pad(np.where(picture(board, square_px) > 127, 225, 30).astype(np.uint8), 40, constant_values=225)
     shift = np.array([[1, 0, -40], [0, 1, -40], [0, 0, 1]])
     size = (optics.width * fine, optics.height * fine)
     large = cv2.warpPerspective(drawn, zoom @ H @ shift, size, flags=cv2.INTER_LINEAR, borderValue=120)
@@ -53,6 +54,69 @@ def test_corners_are_found_to_a_tenth_of_a_pixel():
     assert len(found.ids) == 70
     truth = OPTICS.pinhole.project(apply(T, BOARD.corners()))[found.ids]
     assert np.sqrt(((found.pixels - truth) ** 2).mean()) < 0.1
+
+
+@pytest.mark.parametrize("kind", ["aprilgrid", "checkerboard"])
+@pytest.mark.parametrize("turn_rad", [0.2, np.pi - 0.1])
+def test_other_boards_are_found_either_way_up(kind, turn_rad):
+    board = STANDARD[kind]
+    R = Rotation.from_rotvec([0.3, -0.2, 0.0]) * Rotation.from_rotvec([0.0, 0.0, turn_rad])
+    T = facing(0.32, R.as_rotvec(), board=board)
+    image = photographed(T, board=board)
+    found = BoardFinder(board).require(image)
+    assert len(found.ids) > 0.8 * len(board.corners())
+    truth = OPTICS.pinhole.project(apply(T, board.corners()))[found.ids]
+    assert np.sqrt(((found.pixels - truth) ** 2).mean()) < 0.1
+    assert found.blur_px < 1.3
+    assert found.contrast > 150
+    error = log(invert(T) @ BoardFinder(board).sighting(image, OPTICS, "wrist", "table", 0).T_cam_board)
+    assert np.linalg.norm(error[:3]) < 0.001
+    assert np.linalg.norm(error[3:]) < 0.004
+
+
+def test_a_grid_of_tags_is_kalibr_s():
+    board = STANDARD["aprilgrid"]
+    corners = board.corners().reshape(board.rows, board.columns, 4, 3)
+    # Tag 0 at the lower left, the next to its right; y points down here.
+    assert corners[0, 0, :, 1].min() > corners[1:, :, :, 1].max()
+    assert corners[0, 1, :, 0].min() - corners[0, 0, :, 0].max() == pytest.approx(board.gap_m)
+    drawn = picture(board, 156)
+    assert drawn.shape == (5 * 156 + 36, 8 * 156 + 36)
+    tag = drawn[-36 - 120 : -36, 36 : 36 + 120][6::12, 6::12] > 127
+    # kalibr draws bit 0 of the code 0xd5d628584 of tag 0 at the lower right, and two black cells around.
+    bits = [[bool(0xD5D628584 >> (35 - 6 * row - column) & 1) for column in range(6)] for row in range(6)]
+    assert tag[2:8, 2:8].tolist() == bits
+    assert not tag[:2].any()
+    assert not tag[:, -2:].any()
+
+
+def test_tags_of_another_grid_do_not_count():
+    board = STANDARD["aprilgrid"]
+    smaller = replace(board, columns=4, rows=3)
+    found = BoardFinder(smaller).find(photographed(facing(0.3, board=board), board=board))
+    assert found.ids.max() < 4 * 12
+
+
+@pytest.mark.parametrize("size", [(8, 6), (9, 7), (7, 7)])
+def test_a_checkerboard_that_looks_the_same_upside_down_is_refused(size):
+    with pytest.raises(ConfigError, match="looks the same turned by 180 degrees; take one row or column more"):
+        Board(*size, kind="checkerboard")
+
+
+def test_a_checkerboard_with_other_squares_is_named():
+    board = STANDARD["checkerboard"]
+    seen = photographed(facing(board=board), board=board)
+    with pytest.raises(
+        CalibrationError, match=r"no checkerboard 10 x 7, squares 20 mm is in view .* count its squares"
+    ):
+        BoardFinder(replace(board, columns=10, rows=7)).require(seen)
+
+
+def test_a_board_with_more_markers_than_there_are_is_refused():
+    with pytest.raises(ConfigError, match="at most 250 markers"):
+        Board(30, 20, 0.01, 0.008)
+    with pytest.raises(ConfigError, match="an AprilGrid has no other"):
+        Board(kind="aprilgrid")
 
 
 def test_a_sighting_holds_the_pose_and_takes_color_pictures():
@@ -90,9 +154,12 @@ def test_no_board_and_half_a_board_are_refused():
         BoardFinder(BOARD).require(photographed(facing(at=(0.255, 0.05), tilt=(0, 0, 0))))
 
 
-def test_a_mirrored_picture_shows_no_board():
-    with pytest.raises(CalibrationError, match="none in view"):
-        BoardFinder(BOARD).require(np.ascontiguousarray(photographed(facing())[:, ::-1]))
+@pytest.mark.parametrize("kind", ["charuco", "aprilgrid"])
+def test_a_mirrored_picture_is_named(kind):
+    board = STANDARD[kind]
+    seen = photographed(facing(0.3, board=board), board=board)
+    with pytest.raises(CalibrationError, match="mirrored; switch the driver's flip off"):
+        BoardFinder(board).require(np.ascontiguousarray(seen[:, ::-1]))
 
 
 def test_pictures_of_another_size_are_refused():
@@ -153,6 +220,11 @@ def test_the_printed_board_is_true_to_scale(tmp_path):
     assert height_pt * 25.4 / 72 == pytest.approx(210, abs=0.02)
     width_px = int(re.search(rb"/Width (\d+)", text).group(1))
     assert width_px / 297 == pytest.approx(25)
+
+
+@pytest.mark.parametrize("kind", ["aprilgrid", "checkerboard"])
+def test_other_boards_are_printed_too(kind, tmp_path):
+    assert write_board(STANDARD[kind], tmp_path / "b.pdf") == "A4"
 
 
 def test_a_board_too_large_for_a4_takes_the_next_page(tmp_path):

@@ -90,9 +90,11 @@ def test_swapped_cameras_are_named():
         calibrate(replace(problem, sightings=sightings))
 
 
-def test_mirrored_pictures_are_named():
+# A flat board seems to be seen from behind; a checkerboard's mirror image is the checkerboard itself.
+@pytest.mark.parametrize("back", [np.diag([1.0, 1, -1, 1]), np.diag([-1.0, 1, 1, 1])], ids=["markers", "checkerboard"])
+def test_mirrored_pictures_are_named(back):
     problem, _ = wrist(np.random.default_rng(5), Noise(), 12)
-    M, back = np.diag([-1.0, 1, 1, 1]), np.diag([1.0, 1, -1, 1])
+    M = np.diag([-1.0, 1, 1, 1])
     sightings = tuple(replace(s, T_cam_board=M @ s.T_cam_board @ back) for s in problem.sightings)
     with pytest.raises(CalibrationError, match="mirrored"):
         calibrate(replace(problem, sightings=sightings))

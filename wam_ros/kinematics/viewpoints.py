@@ -111,7 +111,7 @@ class Viewpoints:
             return False
         pixels = optics.pinhole.project(corners)
         inside = ((pixels > 0) & (pixels < [optics.width, optics.height])).all(axis=1)
-        return bool(inside.mean() >= LEAST_IN_VIEW)
+        return bool(inside.mean() >= (1.0 if board.found_whole else LEAST_IN_VIEW))
 
 
 def _view(board: Board, optics: Optics, upright_rad: float, rng: np.random.Generator) -> FloatArray:

@@ -166,7 +166,7 @@ def _light(spec: mujoco.MjSpec, width: int, height: int) -> None:
 
 def _lay_board(spec: mujoco.MjSpec, robot: Robot, board: Board, picture: ByteImage, options: CellOptions) -> None:
     """A flat board, face up, in the robot's base frame; x of its pattern to the robot's right."""
-    square_px = picture.shape[1] // board.columns
+    square_px = round(picture.shape[1] * board.square_m / board.size_m[0])
     framed = np.pad(picture, MARGIN * square_px, constant_values=255)
     size = (np.array(board.size_m) + 2 * MARGIN * board.square_m) / 2
     texture = spec.add_texture(name=BOARD_BODY, type=mujoco.mjtTexture.mjTEXTURE_2D, nchannel=3)

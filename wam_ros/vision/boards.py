@@ -11,10 +11,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from wam_ros.core.board import Board, Optics
-from wam_ros.core.errors import CalibrationError, ConfigError, mismatch
+from wam_ros.core.errors import CalibrationError
 from wam_ros.core.handeye.problem import Sighting
 from wam_ros.core.transforms import rigid
 from wam_ros.core.types import ByteImage, FloatArray
+from wam_ros.vision.patterns import pattern
 
 LEAST_CORNERS = 12
 LARGEST_BLUR_PX = 2.0
@@ -46,34 +47,30 @@ class Corners:
 
 
 class BoardFinder:
-    """Finds one board; OpenCV's detector with sub-pixel refinement."""
+    """Finds one board in pictures."""
 
     def __init__(self, board: Board) -> None:
         self.board = board
-        self._detector = cv2.aruco.CharucoDetector(charuco(board))
-        self._corners = board.corners()
+        self._pattern = pattern(board)
+        self._corners, self._sides = board.corners(), board.sides()
 
     def find(self, image: ByteImage) -> Corners | None:
         """Return the corners in an RGB (H, W, 3) or grey (H, W) picture; None where no board is seen."""
         grey = np.asarray(cv2.cvtColor(image, cv2.COLOR_RGB2GRAY) if image.ndim == 3 else image, dtype=np.uint8)
-        pixels, ids, _, _ = self._detector.detectBoard(grey)
-        if ids is None or len(ids) < 4:
+        located = self._pattern.locate(grey)
+        if located is None or len(located.ids) < 4:
             return None
-        found, where = ids.reshape(-1).astype(np.int64), pixels.reshape(-1, 2).astype(np.float64)
-        blur_px, contrast = self._sharpness(grey, found, where)
-        return Corners(found, where, blur_px, contrast)
+        return Corners(*located, *self._sharpness(grey, *located))
 
     def require(self, image: ByteImage) -> Corners:
         """Return the corners of a picture that is good enough.
 
         Raises:
-            CalibrationError: no board, too little of it, blurred or without contrast; says which.
+            CalibrationError: no board, mirrored, too little of it, blurred or without contrast; says which.
         """
         found = self.find(image)
         if found is None:
-            raise CalibrationError(
-                "board: none in view, or its markers are too small or too blurred to read; show it from nearer, at rest, in focus"
-            )
+            raise CalibrationError(self._absence(image))
         if found.blur_px > LARGEST_BLUR_PX:
             raise CalibrationError(
                 f"board: the picture is blurred by {found.blur_px:.1f} px, at most {LARGEST_BLUR_PX:.1f} allowed; "
@@ -112,19 +109,25 @@ class BoardFinder:
             )
         return Sighting(camera, board, pose, points, pixels, T_cam_board)
 
+    def _absence(self, image: ByteImage) -> str:
+        """Why no board is found. A checkerboard's mirror image is a checkerboard; the arm's motion tells (consistency.py)."""
+        if self.board.found_whole:
+            return (
+                f"board: no {self.board.title} is in view with all its squares and a white margin; count its squares, "
+                f"and show it whole, at rest, in focus"
+            )
+        if self.find(np.ascontiguousarray(image[:, ::-1])) is not None:
+            return "board: the picture is mirrored; switch the driver's flip off"
+        return "board: none in view, or its markers are too small or too blurred to read; show it from nearer, at rest, in focus"
+
     def _sharpness(self, grey: ByteImage, ids: NDArray[np.int64], pixels: FloatArray) -> tuple[float, float]:
         """Blur and contrast, from the middle of the squares' sides: a blurred edge has the slope contrast / (s sqrt(2 pi))."""
-        across = self.board.columns - 1
-        where = {int(i): p for i, p in zip(ids, pixels, strict=True)}
-        sides = [
-            (where[i], where[j])
-            for i in where
-            for j in (i + 1, i + across)
-            if j in where and (j != i + 1 or j % across)
-        ]
-        if not sides:
+        where = np.full((len(self._corners), 2), np.nan)
+        where[ids] = pixels
+        middles = where[self._sides].mean(axis=1)
+        middles = middles[~np.isnan(middles).any(axis=1)]
+        if not len(middles):
             return np.inf, 0.0
-        middles = np.array([(a + b) / 2 for a, b in sides])
         rows_columns = _box(pixels, grey.shape)
         patch = grey[rows_columns].astype(np.float32)
         contrast = float(np.percentile(patch, 90) - np.percentile(patch, 10))
@@ -140,32 +143,13 @@ def _box(pixels: FloatArray, shape: tuple[int, ...]) -> tuple[slice, slice]:
     return slice(max(low[1], 0), min(high[1] + 1, shape[0])), slice(max(low[0], 0), min(high[0] + 1, shape[1]))
 
 
-def charuco(board: Board) -> cv2.aruco.CharucoBoard:
-    """Return OpenCV's form of a board."""
-    words = cv2.aruco.getPredefinedDictionary(getattr(cv2.aruco, f"DICT_{board.dictionary.upper()}"))
-    made = cv2.aruco.CharucoBoard((board.columns, board.rows), board.square_m, board.marker_m, words)
-    made.setLegacyPattern(board.legacy)
-    return made
-
-
 def picture(board: Board, square_px: int) -> ByteImage:
-    """Return the board seen from the front, (rows * square_px, columns * square_px) grey, without margin.
+    """Return the board seen from the front, grey, without margin, ``square_px`` to a ``square_m``.
 
     Raises:
         ConfigError: squares and markers are not whole pixels.
     """
-    try:
-        drawn = charuco(board).generateImage((board.columns * square_px, board.rows * square_px))
-    except cv2.error as error:
-        raise ConfigError(
-            mismatch(
-                "board",
-                f"a marker of whole pixels where a square has {square_px}",
-                f"{board.marker_m} m in {board.square_m} m",
-                "make square and marker whole quarters of a millimetre",
-            )
-        ) from error
-    return np.asarray(drawn, dtype=np.uint8)
+    return pattern(board).draw(square_px)
 
 
 def undistorted(pixels: FloatArray, optics: Optics) -> FloatArray:

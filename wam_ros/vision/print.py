@@ -61,8 +61,5 @@ def _foot(sheet: Image.Image, board: Board, left: int) -> None:
     draw.line([(left, y), (left + RULER_MM * mm, y)], fill=0, width=mm // 4)
     for tick in range(0, RULER_MM + 1, 10):
         draw.line([(left + tick * mm, y), (left + tick * mm, y - 2 * mm)], fill=0, width=mm // 8)
-    text = (
-        f"This line is {RULER_MM} mm long: print without scaling and measure it.   ChArUco {board.columns} x {board.rows}, "
-        f"squares {board.square_m * 1e3:g} mm, markers {board.marker_m * 1e3:g} mm, dictionary {board.dictionary}"
-    )
+    text = f"This line is {RULER_MM} mm long: print without scaling and measure it.   {board.title}"
     draw.text((left, y + mm), text, fill=0, font=ImageFont.load_default(size=2.6 * mm))
