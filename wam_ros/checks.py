@@ -46,6 +46,9 @@ def check_robot(name: str) -> list[str]:
         _check_within(robot.urdf, arm, model.lowerPositionLimit[places], model.upperPositionLimit[places])
         lines.append(f"arm {arm.name}: {len(arm.joints)} joints and a gripper, limits within {robot.urdf}")
     for camera in robot.cameras:
+        if camera.arm not in ("", *(arm.name for arm in robot.arms)):
+            arms = [arm.name for arm in robot.arms]
+            raise ConfigError(mismatch(f"camera {camera.name}: arm", arms, camera.arm, "name the arm that carries it"))
         size = f"{camera.width}x{camera.height} at {camera.rate_hz:g} Hz"
         lines.append(f"camera {camera.name}: {size}, {'with' if camera.depth else 'without'} depth, {camera.color}")
     return [*lines, "good"]

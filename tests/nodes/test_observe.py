@@ -35,7 +35,7 @@ class Driver(Node):
         kinds = {"raw": Image, "compressed": CompressedImage}
         self.cameras = {c.name: self.create_publisher(kinds[c.transport], c.color, SENSOR) for c in robot.cameras}
         self.depths = {
-            c.name: self.create_publisher(kinds[c.transport], c.depth, SENSOR) for c in robot.cameras if c.depth
+            c.name: self.create_publisher(kinds[c.depth_transport], c.depth, SENSOR) for c in robot.cameras if c.depth
         }
         self.topics = {t.name: t for t in feedback_topics(robot)}
         self.joints = {n: self.create_publisher(JointStateMsg, t.stream.topic, STATE) for n, t in self.topics.items()}

@@ -33,7 +33,7 @@ def test_a_robot_is_known_by_the_name_of_its_file():
 def test_the_users_own_folder_wins(own_folder):
     original = REPOSITORY / "config" / "robots" / "sim_r1_lite.yaml"
     mine = own_folder / "config" / "robots" / "sim_r1_lite.yaml"
-    mine.write_text(original.read_text(encoding="utf-8").replace("command_rate_hz: 100", "command_rate_hz: 50"))
+    mine.write_text(original.read_text(encoding="utf-8") + "command_rate_hz: 50\n")
     assert assets.load_robot("sim_r1_lite").command_rate_hz == 50
 
 

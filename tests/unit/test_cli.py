@@ -14,6 +14,7 @@ import yaml
 from wam_ros import cli
 from wam_ros.core.errors import ConfigError
 from wam_ros.files.assets import find, load_robot, load_task
+from wam_ros.files.load import to_data
 from wam_ros.graph import RunOptions, make_plan
 from wam_ros.overrides import Assignment, apply, node_parameters, parse, with_values
 
@@ -35,7 +36,7 @@ def robot_file(tmp_path):
     """Writes a robot YAML with one thing changed, and returns its path."""
 
     def write(change) -> Path:
-        data = yaml.safe_load(find(f"config/robots/{ROBOT}.yaml").read_text(encoding="utf-8"))
+        data = to_data(load_robot(ROBOT))
         change(data)
         path = tmp_path / "robot.yaml"
         path.write_text(yaml.safe_dump(data), encoding="utf-8")

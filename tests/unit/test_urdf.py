@@ -39,7 +39,7 @@ SECOND_ORACLES = [
 ]
 
 
-@pytest.fixture(params=["sim_r1_lite", "sim_ac_one"])
+@pytest.fixture(params=["r1_lite", "ac_one", "sim_r1_lite", "sim_ac_one"])
 def either(request):
     return load_robot(request.param)
 
@@ -129,6 +129,18 @@ def test_jaws_meet_when_closed_and_open_ten_centimetres(robot):
     set_joints(model, q, robot.arms[0].gripper.fingers)
     assert 0 < closed < 0.02
     assert gap_m() - closed == pytest.approx(0.1, abs=1e-6)
+
+
+@pytest.mark.parametrize(("name", "bases"), [("r1_lite", "{}_arm_base_link"), ("ac_one", "{}_base_link")])
+def test_the_real_robots_stand_as_their_twins_do_but_for_what_the_twin_turns(name, bases):
+    real, twin = load_robot(name), load_robot(f"sim_{name}")
+    assert (real.urdf, real.fixed_joints_rad, real.base_frame) == (twin.urdf, twin.fixed_joints_rad, twin.base_frame)
+    spaced = dataclasses.replace(real, urdf_args={"arm_spacing": "0.41"})
+    frame = frames(spaced, **real.fixed_joints_rad)
+    left, right = (frame(spaced.base_frame).actInv(frame(bases.format(s))).translation for s in ("left", "right"))
+    assert (left - right)[1] == pytest.approx(0.41)
+    for camera in real.cameras:
+        assert frame(camera.frame).translation[2] > 0.5, camera.name
 
 
 def test_mounts_and_spacing_are_arguments(robot):

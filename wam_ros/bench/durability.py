@@ -28,7 +28,7 @@ from wam_ros.core.episode import ACTION, EpisodeLayout, layout_of
 from wam_ros.core.errors import RunError
 from wam_ros.core.robot import Robot
 from wam_ros.files.archive import Message
-from wam_ros.files.assets import load_robot, names
+from wam_ros.files.assets import load_robot, twins
 from wam_ros.files.dataset.check import examine
 from wam_ros.files.dataset.dataset import Dataset
 from wam_ros.files.dataset.read import DatasetReader
@@ -156,7 +156,7 @@ def _reopen(root: Path) -> dict[int, int]:
 
 
 def _cell() -> tuple[Robot, EpisodeLayout]:
-    robot = load_robot(names("robots")[0])
+    robot = load_robot(twins()[0])
     cameras = tuple(replace(c, height=HEIGHT, width=WIDTH, rate_hz=float(FPS)) for c in robot.cameras[:2])
     robot = replace(robot, cameras=cameras, leader_camera=cameras[0].name)
     return robot, layout_of(robot, depth=False, archive_depth=True)

@@ -41,7 +41,7 @@ from wam_ros.core.episode import EpisodeLayout, layout_of
 from wam_ros.core.errors import RunError
 from wam_ros.core.robot import Robot
 from wam_ros.environment import additions
-from wam_ros.files.assets import load_robot, names
+from wam_ros.files.assets import load_robot, twins
 from wam_ros.files.dataset.check import examine
 from wam_ros.files.dataset.declaration import read_declaration
 from wam_ros.files.dataset.read import DatasetReader, Recording
@@ -91,7 +91,7 @@ def run(options: Namespace) -> dict[str, float | str]:
 
 
 def _robot() -> Robot:
-    robot = load_robot(names("robots")[0])
+    robot = load_robot(twins()[0])
     cameras = [
         replace(c, height=HEIGHT, width=WIDTH, rate_hz=float(FPS), depth=c.depth if n == 0 else "", transport="raw")
         for n, c in enumerate(robot.cameras[:3])

@@ -60,6 +60,7 @@ class Gripper:
         closed_native, open_native: two-point calibration of the driver's unit.
         speed_1_s: largest rate of the normalised opening [1/s].
         latency_s: time from command to motion.
+        feedback_margin: how far outside 0..1 feedback is still believed.
         fingers: URDF finger joints, with the position of each when open [m]; 0 when closed.
     """
 
@@ -68,6 +69,7 @@ class Gripper:
     open_native: float
     speed_1_s: float = 2.0
     latency_s: float = 0.0
+    feedback_margin: float = 0.15
     fingers: dict[str, float] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
@@ -89,13 +91,24 @@ class Stream:
 
     Attributes:
         topic: absolute topic name of the driver.
-        kind: name of the adapter in ``ros/observe.py`` or ``ros/act.py`` that speaks it.
-        rate_hz: nominal rate.
+        kind: name of the dialect in ``ros/dialects.py`` that speaks it.
+        rate_hz: the driver's nominal rate.
+        read_hz: pace at which the newest message is taken from a topic too fast to hear every one; 0: hear all.
+        spare_values: values that the driver may append to those of our joints.
+        message: the vendor's type, ``package/msg/Name``, imported at run time; empty: the kind's standard type.
     """
 
     topic: str
     kind: str
     rate_hz: float
+    read_hz: float = 0.0
+    spare_values: int = 0
+    message: str = ""
+
+    @property
+    def heard_hz(self) -> float:
+        """Rate at which samples reach us."""
+        return min(self.rate_hz, self.read_hz or self.rate_hz)
 
 
 @dataclass(frozen=True)
@@ -135,8 +148,11 @@ class Camera:
     Attributes:
         name: its name in the views; also the relative topic ``cameras/<name>``.
         frame: its optical frame (z forward, x right, y down).
-        color, depth, info: driver topics; depth may be empty.
-        transport: raw Image, or CompressedImage.
+        color, depth, info: driver topics; depth and info may be empty.
+        color_else: what other versions of the driver call the colour topic; whichever speaks is heard.
+        transport: of colour: raw Image, or CompressedImage.
+        depth_transport: of depth: raw Image, or 16-bit PNG as CompressedImage.
+        arm: the arm that carries it; empty for a camera that stands.
         latency_s: calibrated time from exposure to the driver's stamp.
         max_skew_s: largest believed distance of a frame from the leader's.
         vertical_fov_rad: what the simulated camera sees; real ones publish their calibration.
@@ -150,10 +166,37 @@ class Camera:
     color: str
     depth: str = ""
     info: str = ""
+    color_else: tuple[str, ...] = ()
     transport: Literal["raw", "compressed"] = "raw"
+    depth_transport: Literal["raw", "compressed"] = "raw"
+    arm: str = ""
     latency_s: float = 0.0
     max_skew_s: float = 0.05
     vertical_fov_rad: float = 1.0
+
+    @property
+    def color_topics(self) -> tuple[str, ...]:
+        """Every name under which its colour may come, the likeliest first."""
+        return (self.color, *self.color_else)
+
+
+@dataclass(frozen=True)
+class Habits:
+    """What a driver does beside its task. Its double does the same; nothing of ours relies on it.
+
+    Attributes:
+        delay_s: from a command to the first motion.
+        reliable: feedback is sent reliably, and commands are heard reliably.
+        reads_blindly: a command's values are read without a look at how many there are.
+        stamps: what feedback and pictures say of their time: the truth, or nothing.
+        overtravel: how far beyond open a gripper reads, as a share of its opening.
+    """
+
+    delay_s: float = 0.0
+    reliable: bool = False
+    reads_blindly: bool = False
+    stamps: Literal["capture", "zero"] = "capture"
+    overtravel: float = 0.0
 
 
 @dataclass(frozen=True)
@@ -164,10 +207,14 @@ class Robot:
         urdf: file name below ``urdf/`` and ``urdf_args`` its xacro arguments.
         base_frame: the frame in which workspace boxes and clouds are given.
         leader_camera: the camera at whose capture times observations are made.
-        simulated: simulator profile name, empty for real robots.
+        fixed_joints_rad: where joints stand that no policy moves, such as a lift; nothing is sent to them.
+        simulated: a twin stands where the driver would.
         target_lifetime_s: how long the driver follows a target when no other comes; none: for ever. Safety does not
             rely on it, the twin behaves so.
-        domain_id: default ROS domain; the environment wins.
+        stamp_source: the driver's stamps, or the time of arrival where its clock is not synchronised with ours.
+        domains: ROS domains in which units of this robot have been found; ``wam doctor`` looks there.
+        idle_publishers: nodes that own publishers of the command topics and are known never to use them.
+        habits: of the driver.
     """
 
     name: str
@@ -183,6 +230,9 @@ class Robot:
     simulated: bool = False
     target_lifetime_s: float | None = 0.2
     stamp_source: Literal["header", "receive"] = "header"
+    domains: tuple[int, ...] = ()
+    idle_publishers: tuple[str, ...] = ()
+    habits: Habits = Habits()
 
     def __post_init__(self) -> None:
         if self.leader_camera not in {camera.name for camera in self.cameras}:

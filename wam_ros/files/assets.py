@@ -10,15 +10,17 @@ from __future__ import annotations
 import os
 import sys
 from pathlib import Path
-from typing import Literal
+from typing import Literal, TypeVar
 
 from wam_ros.core.errors import ConfigError
 from wam_ros.core.policy import Policy
 from wam_ros.core.robot import Robot
 from wam_ros.core.task import Task
-from wam_ros.files.load import load_yaml
+from wam_ros.files.inherit import read_description
+from wam_ros.files.load import from_data
 
 Kind = Literal["robots", "tasks", "policies"]
+T = TypeVar("T")
 
 
 def roots() -> list[Path]:
@@ -57,16 +59,26 @@ def _config(kind: Kind, name: str) -> Path:
     return find(f"config/{kind}/{name}.yaml")
 
 
+def _load(kind: Kind, name: str, cls: type[T]) -> T:
+    path = _config(kind, name)
+    return from_data(cls, read_description(path, lambda other: _config(kind, other)), str(path))
+
+
 def load_robot(name: str) -> Robot:
     """Return the robot of that name, or of that YAML path."""
-    return load_yaml(_config("robots", name), Robot)
+    return _load("robots", name, Robot)
 
 
 def load_task(name: str) -> Task:
     """Return the task of that name, or of that YAML path."""
-    return load_yaml(_config("tasks", name), Task)
+    return _load("tasks", name, Task)
 
 
 def load_policy(name: str) -> Policy:
     """Return the policy of that name, or of that YAML path."""
-    return load_yaml(_config("policies", name), Policy)
+    return _load("policies", name, Policy)
+
+
+def twins() -> list[str]:
+    """Return the names of the simulated robots that can be found."""
+    return [name for name in names("robots") if load_robot(name).simulated]

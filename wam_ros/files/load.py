@@ -26,13 +26,21 @@ def load_yaml(path: Path, cls: type[T]) -> T:
     Raises:
         ConfigError: unreadable, not YAML, or not of the declared form; starts with the file.
     """
+    return from_data(cls, read_yaml(path), str(path))
+
+
+def read_yaml(path: Path) -> Any:
+    """Return the data of a YAML file.
+
+    Raises:
+        ConfigError: unreadable or not YAML; starts with the file.
+    """
     try:
-        data = yaml.safe_load(path.read_text(encoding="utf-8"))
+        return yaml.safe_load(path.read_text(encoding="utf-8"))
     except OSError as error:
         raise ConfigError(f"{path}: cannot be read ({error.strerror}); check the path") from error
     except (yaml.YAMLError, UnicodeDecodeError) as error:
         raise ConfigError(f"{path}: is not valid YAML ({' '.join(str(error).split())}); correct the file") from error
-    return from_data(cls, data, str(path))
 
 
 def from_data(cls: type[T], data: object, place: str = "") -> T:

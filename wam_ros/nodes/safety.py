@@ -81,10 +81,11 @@ class SafetyNode(Node):
         for camera in robot.cameras:
             kind = CompressedImage if camera.transport == "compressed" else Image
             seen = partial(self._on_image, camera_watch(camera.name))
-            # Raw: a picture is counted, not looked at.
-            self.create_subscription(kind, camera.color, seen, SENSOR, raw=True)
-        for topic in feedback_topics(robot):
-            self.create_subscription(JointState, topic.stream.topic, partial(self._on_joints, topic), STATE)
+            for topic in camera.color_topics:
+                # Raw: a picture is counted, not looked at.
+                self.create_subscription(kind, topic, seen, SENSOR, raw=True)
+        for joints in feedback_topics(robot):
+            self.create_subscription(JointState, joints.stream.topic, partial(self._on_joints, joints), STATE)
         self.create_subscription(JointTrajectory, "policy/chunk", self._on_chunk, COMMAND)
         self.create_subscription(DiagnosticArray, "diagnostics", self._on_diagnostics, EVENT)
 

@@ -110,7 +110,7 @@ class Witness:
     def missing(self) -> list[str]:
         """Return a sentence for each camera and joint topic of which nothing has come."""
         cameras = [
-            f"camera {camera.name} never sent an image on {camera.color}"
+            f"camera {camera.name} never sent an image on {' or '.join(camera.color_topics)}"
             for camera in self._robot.cameras
             if camera.name not in self._cameras
         ]

@@ -17,6 +17,7 @@ from numpy.typing import NDArray
 from rclpy.node import Node
 from rclpy.qos import QoSProfile
 from rclpy.serialization import deserialize_message
+from rclpy.subscription import Subscription
 from sensor_msgs.msg import CompressedImage, Image, JointState
 
 from wam_ros.core.errors import ConfigError, ShapeError, mismatch
@@ -76,6 +77,7 @@ class Inlets:
         self._node, self._take, self._pictures, self._tap = node, take, pictures, tap
         self._stamped = robot.stamp_source == "header"
         self._decoder: DecodeThread | None = None
+        self._open: list[Subscription] = []
 
     @property
     def decodes_dropped(self) -> int:
@@ -84,11 +86,12 @@ class Inlets:
 
     def add_color(self, camera: Camera, key: str) -> None:
         """Listen to a camera's colour: (H, W, 3) uint8 RGB."""
-        self._add_pictures(camera, key, camera.color, *_COLOR[camera.transport])
+        for topic in camera.color_topics:
+            self._add_pictures(camera, key, topic, *_COLOR[camera.transport])
 
     def add_depth(self, camera: Camera, key: str) -> None:
         """Listen to a camera's depth: (H, W) float32 [m]."""
-        self._add_pictures(camera, key, camera.depth, *_DEPTH[camera.transport])
+        self._add_pictures(camera, key, camera.depth, *_DEPTH[camera.depth_transport])
 
     def add_joints(self, topic: JointTopic, key: str) -> None:
         """Listen to joint feedback: (n,) positions, grippers normalised.
@@ -106,18 +109,20 @@ class Inlets:
         self._listen(JointState, "sim/truth", partial(self._on_truth, key), STATE)
 
     def close(self) -> None:
-        """End the decoding thread; the subscriptions end with the node."""
+        """Listen no more, and end the decoding thread; calling it twice is harmless."""
+        while self._open:
+            self._node.destroy_subscription(self._open.pop())
         if self._decoder is not None:
             self._decoder.close()
 
     def _add_pictures(self, camera: Camera, key: str, topic: str, kind: type, read: _Read) -> None:
-        if camera.transport == "compressed" and self._decoder is None:
+        if kind is CompressedImage and self._decoder is None:
             self._decoder = DecodeThread(self._node)
         self._listen(kind, topic, partial(self._on_picture, camera, key, read), self._pictures)
 
     def _listen(self, kind: type, name: str, on_message: Callable[[Any], None], qos: QoSProfile) -> None:
         if self._tap is None or not self._tap.wants(kind):
-            self._node.create_subscription(kind, name, on_message, qos)
+            self._open.append(self._node.create_subscription(kind, name, on_message, qos))
             return
         tap = self._tap
 
@@ -125,7 +130,7 @@ class Inlets:
             tap.hear(name, kind, data)
             on_message(deserialize_message(data, kind))
 
-        self._node.create_subscription(kind, name, on_serialised, qos, raw=True)
+        self._open.append(self._node.create_subscription(kind, name, on_serialised, qos, raw=True))
 
     def _on_picture(self, camera: Camera, key: str, read: _Read, msg: Any) -> None:
         stamp_ns = self._capture_ns(key, msg, nanoseconds(camera.latency_s))

@@ -83,10 +83,11 @@ class SideListener:
         self._position = np.full(len(robot.joint_names), np.nan)
         for camera in (*robot.cameras, *extra):
             kind = CompressedImage if camera.transport == "compressed" else Image
-            # Deep, for a frame that is lost here would look like skew; raw, so that depth costs nothing.
-            node.create_subscription(kind, camera.color, partial(self._on_frame, camera), STATE, raw=True)
-        for topic in feedback_topics(robot):
-            node.create_subscription(JointStateMsg, topic.stream.topic, partial(self._on_joints, topic), SENSOR)
+            for topic in camera.color_topics:
+                # Deep, for a frame that is lost here would look like skew; raw, so that depth costs nothing.
+                node.create_subscription(kind, topic, partial(self._on_frame, camera), STATE, raw=True)
+        for joints in feedback_topics(robot):
+            node.create_subscription(JointStateMsg, joints.stream.topic, partial(self._on_joints, joints), SENSOR)
         node.create_subscription(JointTrajectory, "motion/committed", self._on_committed, COMMAND)
         node.create_subscription(DiagnosticStatus, "safety/state", self._on_safety, LATCHED)
         node.create_subscription(DiagnosticArray, "diagnostics", self._on_diagnostics, EVENT)

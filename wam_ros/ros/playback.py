@@ -39,9 +39,10 @@ class Playback:
             topic.stream.topic: node.create_publisher(JointState, topic.stream.topic, STATE) for topic in self._topics
         }
         for camera in robot.cameras:
-            for topic in (camera.color, camera.depth):
-                if topic:
-                    self._ports[topic] = node.create_publisher(_KINDS[camera.transport], topic, SENSOR)
+            self._ports[camera.color] = node.create_publisher(_KINDS[camera.transport], camera.color, SENSOR)
+            if camera.depth:
+                kind = _KINDS[camera.depth_transport]
+                self._ports[camera.depth] = node.create_publisher(kind, camera.depth, SENSOR)
         self._newest = dict.fromkeys([*self._cameras, *(topic.stream.topic for topic in self._topics)], 0)
 
     @property
@@ -100,12 +101,14 @@ class Playback:
         # Listeners take the calibrated latency off the driver's stamp to know the time of capture.
         stamp_ns = sample.stamp_ns + nanoseconds(camera.latency_s)
         if camera.depth and sample.depth_mm is not None:
-            self._ports[camera.depth].publish(_message(sample.depth_mm, "16UC1", stamp_ns, camera))
-        self._ports[camera.color].publish(_message(sample.color, "rgb8", stamp_ns, camera))
+            self._ports[camera.depth].publish(_message(sample.depth_mm, "16UC1", stamp_ns, camera, camera.depth_transport))
+        self._ports[camera.color].publish(_message(sample.color, "rgb8", stamp_ns, camera, camera.transport))
 
 
-def _message(picture: NDArray[Any], encoding: str, stamp_ns: int, camera: Camera) -> Image | CompressedImage:
-    if camera.transport == "raw":
+def _message(
+    picture: NDArray[Any], encoding: str, stamp_ns: int, camera: Camera, transport: str
+) -> Image | CompressedImage:
+    if transport == "raw":
         return image_to_msg(picture, encoding, stamp_ns, camera.frame)
     message = CompressedImage(format="png")
     message.data.frombytes(png(np.asarray(picture)))
