@@ -194,6 +194,26 @@ def test_an_episode_is_recorded_row_by_row(make):
     assert sum(m.topic == scene.operator.topics["left"].stream.topic for m in archived) == 24
 
 
+def test_a_pre_roll_begins_the_archive_too_with_what_was_said_before_it(make):
+    with make(preroll_s=0.5) as scene:
+        scene.operator.instructions.publish(String(data="Fold it again."))
+        wait_until(scene.executor, lambda: scene.recorder._session.rows.instruction == "Fold it again.")
+        start_ns = scene.operator.now_ns()
+        scene.send(15, start_ns)
+        scene.call("start")
+        scene.send(2, start_ns + 15 * PERIOD_NS)
+        scene.call("stop")
+        scene.until_status(state="IDLE", episodes="1")
+        (recording,) = scene.recordings()
+    stamps_ns = recording.values("stamp_ns")
+    archived = list(read_messages(recording.archive / "archive_0.mcap"))
+    joints = [m.stamp_ns for m in archived if m.topic == scene.operator.topics["left"].stream.topic]
+    assert len(recording) in (9, 10), "half a second at 15 Hz, and two rows"
+    assert stamps_ns[0] - PERIOD_NS < joints[0] <= stamps_ns[1]
+    assert len(joints) in range(2 * len(recording) - 2, 2 * len(recording) + 2)
+    assert [m.log_ns <= joints[0] for m in archived if m.topic == "/instruction"] == [True]
+
+
 def test_recorded_and_replayed_observations_are_equal_to_the_last_bit(make, ros_context, twin):
     """What the recorder and the policy see of the same messages is the same, and the archive holds those messages."""
     with make(archive_pictures=True) as scene:

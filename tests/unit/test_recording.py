@@ -149,10 +149,12 @@ def test_the_ledger_knows_what_must_have_been_lost():
 
 
 @pytest.fixture
-def session(robot, tmp_path):
+def session(robot, tmp_path, request):
+    """A session; its parameter is the length of the pre-roll."""
     twin = small(robot)
     layout = small_layout(twin)
-    made = Session(Dataset(tmp_path / "set", layout, twin), twin, layout, {"head": PERIOD_NS})
+    dataset = Dataset(tmp_path / "set", layout, twin)
+    made = Session(dataset, twin, layout, {"head": PERIOD_NS}, getattr(request, "param", 0))
     made.rows.instruction = "fold"
     yield made
     made.end()
@@ -177,7 +179,7 @@ def test_an_operator_starts_marks_and_stops(session, observe):
     observe(range(3))
     assert (session.state, "recording" in session.start(), session.state) == (IDLE, True, RECORDING)
     observe(range(10, 22))
-    session.keep(Message("/said", "std_msgs/msg/String", b"\0\1\0\0\4\0\0\0abc\0", 5))
+    session.keep(said(5))
     session.mark(success=True)
     session.stop()
     session.wait()
@@ -212,11 +214,11 @@ def test_an_episode_may_be_marked_when_it_is_over(session, observe):
     assert recordings(session)[0].described.success == "failure"
 
 
+@pytest.mark.parametrize("session", [5 * PERIOD_NS], indirect=True)
 @pytest.mark.parametrize("after", [0, 2, 12])
 def test_an_episode_with_a_pre_roll_begins_before_it_was_asked_for_with_the_pictures_of_that_time(
     session, observe, after
 ):
-    session._preroll_ns = 5 * PERIOD_NS
     observe(range(20))
     session.start()
     observe(range(20, 20 + after))
@@ -233,8 +235,36 @@ def test_an_episode_with_a_pre_roll_begins_before_it_was_asked_for_with_the_pict
     assert not recording.values("filled").any()
 
 
+def said(log_ns):
+    return Message("/said", "std_msgs/msg/String", b"\0\1\0\0\4\0\0\0abc\0", log_ns)
+
+
+@pytest.mark.parametrize("session", [5 * PERIOD_NS], indirect=True)
+def test_the_archive_and_the_ledger_begin_with_the_pre_roll(session, observe):
+    for frame in range(20):
+        session.keep(said(frame * PERIOD_NS))
+        observe([frame])
+    session.start([said(14 * PERIOD_NS)])
+    session.keep(said(20 * PERIOD_NS))
+    observe([20])
+    session.stop()
+    session.wait()
+    session.start()
+    session.keep(said(30 * PERIOD_NS))
+    observe([30])
+    session.stop()
+    session.wait()
+    first, second = recordings(session)
+    for recording, frames in ((first, [14, 15, 16, 17, 18, 19, 20]), (second, [30])):
+        archived = [message.log_ns // PERIOD_NS for message in read_messages(recording.archive / "archive_0.mcap")]
+        assert archived == frames
+        streams = recording.described.ledger["streams"]
+        assert streams["/said"]["count"] == len(frames)
+        assert (streams["head"]["count"], streams["head"]["lost"]) == (len(recording), 0)
+
+
+@pytest.mark.parametrize("session", [5 * PERIOD_NS], indirect=True)
 def test_a_pre_roll_forgets_what_lies_before_a_jump_of_the_clock(session, observe):
-    session._preroll_ns = 5 * PERIOD_NS
     observe([*range(100, 110), 3, 4])
     session.start()
     observe([5])

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import os
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -69,6 +69,11 @@ class ArchiveWriter:
         self._writer.add_message(
             channel, message.log_ns, message.data, message.stamp_ns or message.log_ns, self._sequences[channel]
         )
+
+    def write_all(self, messages: Iterable[Message]) -> None:
+        """Add messages; raises what :meth:`write` does."""
+        for message in messages:
+            self.write(message)
 
     def sync(self) -> None:
         """Wait until everything written so far is on the disk."""

@@ -71,8 +71,8 @@ class RecorderNode(Node):
         deep = params.depth in ("dataset", "both")
         layout = layout_of(robot, cameras, depth=deep, archive_depth=params.depth in ("archive", "both"))
         dataset = Dataset(Path(params.root), layout, robot, _color_codec(params.codec, layout))
-        preroll_ns = nanoseconds(params.preroll_s)
-        self._session = Session(dataset, robot, layout, periods_ns(robot, layout), preroll_ns)
+        self._preroll_ns = nanoseconds(params.preroll_s)
+        self._session = Session(dataset, robot, layout, periods_ns(robot, layout), self._preroll_ns)
         if self._session.news:
             self.get_logger().warning(f"after a crash: {self._session.news}")
         if params.task:
@@ -143,9 +143,8 @@ class RecorderNode(Node):
     # -- what the operator asks ------------------------------------------------------------
 
     def _start(self) -> str:
-        text = self._session.start()
-        self._around.repeat()
-        return text
+        since_ns = int(self.get_clock().now().nanoseconds) - self._preroll_ns
+        return self._session.start(self._around.lasting(since_ns))
 
     def _stop(self) -> str:
         return self._session.stop()

@@ -60,10 +60,9 @@ class Overhearing:
         """Take a message that an observation source heard."""
         self._on_message(self._node.resolve_topic_name(name), kind, False, data)
 
-    def repeat(self) -> None:
-        """Hand over again what was said once and for all: an archive must begin with it."""
-        for message in self._said.values():
-            self._take(message._replace(log_ns=self._now_ns()))
+    def lasting(self, since_ns: int) -> list[Message]:
+        """Return what was said once and for all up to a time, as if said then: an archive must begin with it."""
+        return [said._replace(log_ns=since_ns) for said in self._said.values() if said.log_ns <= since_ns]
 
     def _hear(self, kind: type, name: str, qos: QoSProfile) -> None:
         on_message = partial(self._on_message, self._node.resolve_topic_name(name), kind, qos is LATCHED)

@@ -70,7 +70,9 @@ class OpenEpisode:
         self._rows = _row_lane(folder, layout, room)
         self._streams = {s.key: _stream_lane(folder, s, codecs[s.kind], layout.fps, room) for s in layout.streams}
         archive = ArchiveWriter(folder / ARCHIVE)
-        self._archive: Lane[Message] = Lane("archive", archive.write, archive.sync, archive.close, ROOM_MESSAGES)
+        self._archive: Lane[tuple[Message, ...]] = Lane(
+            "archive", archive.write_all, archive.sync, archive.close, ROOM_MESSAGES
+        )
         self._lanes: tuple[Lane[Any], ...] = (self._rows, *self._streams.values(), self._archive)
         sync_file(folder)
         sync_file(folder.parent)
@@ -102,12 +104,12 @@ class OpenEpisode:
         self.rows += 1
         return True
 
-    def keep(self, message: Message) -> bool:
-        """Take a message into the archive, or refuse it; does not wait."""
+    def keep(self, *messages: Message) -> bool:
+        """Take messages into the archive, or refuse them; does not wait. Together they need room for one."""
         if not self._archive.has_room:
-            self.unarchived += 1
+            self.unarchived += len(messages)
             return False
-        self._archive.put(message)
+        self._archive.put(messages)
         return True
 
     def finish(self, ending: Mapping[str, Any]) -> None:

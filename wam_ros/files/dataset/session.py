@@ -7,7 +7,7 @@ Only closing takes time; it is done by a thread, and the next episode waits for 
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from time import monotonic
 from typing import Any
@@ -24,6 +24,7 @@ from wam_ros.core.types import NS_PER_S, Observation
 from wam_ros.files.archive import Message
 from wam_ros.files.dataset.dataset import Dataset
 from wam_ros.files.dataset.journal import OpenEpisode
+from wam_ros.files.dataset.preroll import PreRoll
 from wam_ros.files.dataset.tables import INSTRUCTION
 
 IDLE, RECORDING, CLOSING = "IDLE", "RECORDING", "CLOSING"
@@ -42,7 +43,7 @@ class Session:
         robot: whose observations come.
         layout: of the dataset.
         periods_ns: stream to nominal period, for the ledger.
-        preroll_ns: an episode begins so long before it is asked for; what was seen meanwhile is kept in memory.
+        preroll_ns: an episode begins so long before it is asked for; what came meanwhile is kept in memory.
 
     Attributes:
         rows: makes the rows of the open episode; told of chunks, commands and instructions by the caller.
@@ -63,11 +64,12 @@ class Session:
         self.news = "; ".join(dataset.recovered)
         self._robot, self._layout, self._periods_ns = robot, layout, dict(periods_ns)
         self.rows = RowMaker(robot.joint_names, round(NS_PER_S / layout.fps))
-        self._preroll_ns = preroll_ns
         self._waiting: deque[Observation] = deque()
+        self._seen: PreRoll[Observation] = PreRoll(preroll_ns)
+        self._heard: PreRoll[Message] = PreRoll(preroll_ns)
+        self._sampled: PreRoll[tuple[str, int]] = PreRoll(preroll_ns)
         self._episode: OpenEpisode | None = None
-        self._ledger = Ledger({})
-        self._success = ""
+        self._ledger, self._success = Ledger({}), ""
         self._depth_missing = self._repeated = 0
         self._last: dict[str, NDArray[Any]] = {}
         self._owed: list[_Owed] = []
@@ -83,8 +85,11 @@ class Session:
 
     # -- what the operator does ------------------------------------------------------------
 
-    def start(self) -> str:
+    def start(self, lasting: Iterable[Message] = ()) -> str:
         """Open the next episode.
+
+        Args:
+            lasting: what was said once and for all before the pre-roll; the archive begins with it.
 
         Raises:
             DatasetError: one is open or still being closed, or the disk is full.
@@ -93,10 +98,13 @@ class Session:
         if self.state != IDLE:
             raise DatasetError(f"recorder: is {self.state}; stop the episode, or wait until it is closed")
         self.rows = self.rows.renewed()
-        self._ledger, self._success = Ledger(self._periods_ns), ""
+        self._ledger, self._success, self._last = Ledger(self._periods_ns), "", {}
         self._depth_missing = self._repeated = 0
-        self._last = {}
         self._episode = self.dataset.begin()
+        self._waiting = deque(self._seen.take())
+        for stream, stamp_ns in self._sampled.take():
+            self.sample(stream, stamp_ns)
+        self.keep(*lasting, *self._heard.take())
         self.news = f"episode {self._episode.index}: recording"
         return self.news
 
@@ -108,7 +116,6 @@ class Session:
         """
         episode = self._opened()
         late = [row for seen in self._waiting for row in self._rows_of(seen)]
-        self._waiting.clear()
         self._owed += [self._entry(row) for row in (*late, *self.rows.finish())]  # the closing thread waits for room
         self._episode, owed, self._owed = None, self._owed, []
         ledger, success = self._account(episode, len(owed)), self._success
@@ -124,7 +131,6 @@ class Session:
             DatasetError: none is open.
         """
         episode, self._episode, self._owed = self._opened(), None, []
-        self._waiting.clear()
         self._do(lambda: self.dataset.discard(episode))
         self.news = f"episode {episode.index}: discarded"
         return self.news
@@ -162,10 +168,10 @@ class Session:
 
     def observe(self, observation: Observation) -> None:
         """Take an observation; it becomes a row if an episode is open, or is begun soon."""
-        self._waiting.append(observation)
         if self._episode is None:
-            self._forget_before(observation.stamp_ns - self._preroll_ns)
+            self._seen.add(observation.stamp_ns, observation)
             return
+        self._waiting.append(observation)
         for _ in range(min(CATCH_UP, len(self._waiting))):
             for row in self._rows_of(self._waiting.popleft()):
                 self._append(self._episode, row)
@@ -174,14 +180,20 @@ class Session:
 
     def sample(self, stream: str, stamp_ns: int) -> None:
         """Count a sample that was heard."""
-        if self._episode is not None:
+        if self._episode is None:
+            self._sampled.add(stamp_ns, (stream, stamp_ns))
+        else:
             self._ledger.add(stream, stamp_ns)
 
-    def keep(self, message: Message) -> None:
-        """Take a message for the archive."""
+    def keep(self, *messages: Message) -> None:
+        """Take messages for the archive of the open episode, or of one that is begun soon."""
+        for message in messages:
+            if self._episode is None:
+                self._heard.add(message.log_ns, message)
+            else:
+                self._ledger.add(message.topic, message.stamp_ns or message.log_ns)
         if self._episode is not None:
-            self._ledger.add(message.topic, message.stamp_ns or message.log_ns)
-            self._episode.keep(message)
+            self._episode.keep(*messages)
 
     def look(self) -> None:
         """Look at the disk and the encoders, a few times a second: an episode that cannot go on is ended."""
@@ -210,11 +222,6 @@ class Session:
         }
 
     # --------------------------------------------------------------------------------------
-
-    def _forget_before(self, stamp_ns: int) -> None:
-        """Keep what a pre-roll may need; all of it is of another time when the clock went back."""
-        while self._waiting and not stamp_ns < self._waiting[0].stamp_ns <= self._waiting[-1].stamp_ns:
-            self._waiting.popleft()
 
     def _rows_of(self, seen: Observation) -> list[Row]:
         for name, view in seen.views.items():
