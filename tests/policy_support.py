@@ -77,6 +77,7 @@ class Surroundings(Node):
         self._joints = [(t, self.create_publisher(JointState, t.stream.topic, STATE)) for t in feedback_topics(robot)]
         self._safety = self.create_publisher(DiagnosticStatus, "safety/state", LATCHED)
         self._instruction = self.create_publisher(String, "instruction", LATCHED)
+        self._leader = self.create_publisher(String, "control/source", LATCHED)
         self._committed = self.create_publisher(JointTrajectory, "motion/committed", COMMAND)
         self.create_subscription(JointTrajectory, "policy/chunk", self.chunks.append, COMMAND)
         self.create_subscription(DiagnosticArray, "diagnostics", self._on_diagnostics, EVENT)
@@ -102,6 +103,9 @@ class Surroundings(Node):
 
     def say_instruction(self, text: str) -> None:
         self._instruction.publish(String(data=text))
+
+    def say_leader(self, who: str) -> None:
+        self._leader.publish(String(data=who))
 
     def say_committed(self, trajectory: Trajectory) -> None:
         self._committed.publish(trajectory_to_msg(trajectory))

@@ -163,6 +163,27 @@ def test_the_next_inference_starts_a_stride_after_the_last(rig):
     assert [stamp_to_ns(c.header.stamp) for c in rig.around.chunks] == [stamps[0], stamps[8], stamps[16]]
 
 
+def test_given_control_back_it_infers_from_the_next_frame_and_keeps_its_stride_from_there(rig):
+    session = rig.node._session
+
+    def led_by(who: str) -> None:
+        rig.around.say_leader(who)
+        rig.until(lambda: session.leader == who)
+
+    rig.arm()
+    led_by("policy")
+    stamps = []
+    for number in range(24):
+        if number == 10:
+            led_by("teleop")
+        if number == 12:
+            led_by("policy")
+        stamps.append(rig.see())
+        rig.until(lambda: session.cycle._seen_ns == stamps[-1] and session.worker.idle)
+    begun = [stamps.index(request.observation.stamp_ns) for request in rig.probe.requests]
+    assert begun == [0, 8, 12, 20]
+
+
 def test_the_backend_sees_mosaic_instruction_and_joints(rig, robot):
     rig.arm()
     rig.around.say_instruction("Fold it twice.")

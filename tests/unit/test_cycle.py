@@ -135,6 +135,23 @@ def test_an_observation_that_came_before_the_reset_is_still_the_newest():
     assert desk.asked[-1] == frame(1).stamp_ns
 
 
+def test_who_is_in_a_hurry_infers_from_the_newest_view_and_still_lands_what_is_in_work():
+    desk, cycle = rig()
+    see_and_begin(cycle, 0)
+    desk.answer()
+    cycle.land(frame(1).stamp_ns)
+    assert not see_and_begin(cycle, 2), "the stride is not over"
+    cycle.hurry()
+    assert cycle.begin(make) is not None
+    assert not see_and_begin(cycle, 3)
+    cycle.hurry()
+    assert not see_and_begin(cycle, 4), "one at a time"
+    desk.answer()
+    assert cycle.land(frame(4).stamp_ns + 1).stamp_ns == frame(2).stamp_ns
+    assert see_and_begin(cycle, 5)
+    assert desk.asked == [frame(number).stamp_ns for number in (0, 2, 5)]
+
+
 def test_pictures_are_expected_only_between_two_inferences():
     desk, cycle = rig()
     assert not cycle.expects(frame(0).stamp_ns), "nobody has asked for a chunk yet"

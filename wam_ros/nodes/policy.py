@@ -77,11 +77,11 @@ class PolicyNode(SelfStartingNode):
 
     def configure(self) -> None:
         """Read and check the descriptions; the backend loads and warms up in its thread."""
-        given, self._task = self._params, load_task(self._params.task)
-        robot, policy = load_robot(given.robot), load_policy(given.policy)
+        given = self._params
+        robot, task, policy = load_robot(given.robot), load_task(given.task), load_policy(given.policy)
         bound_threads(given.threads)
         latency = Latency(nanoseconds(given.declared_latency_s), bool(given.lockstep_after) or not given.measured)
-        self._session = Session(robot, self._task, policy, latency, on_change=self._wake.trigger)
+        self._session = Session(robot, task, policy, latency, on_change=self._wake.trigger)
         if self._source is None:
             self._listen(robot, policy)
 
@@ -99,7 +99,8 @@ class PolicyNode(SelfStartingNode):
 
     def _listen(self, robot: Robot, policy: Policy) -> None:
         self.create_subscription(DiagnosticStatus, "safety/state", self._on_safety, LATCHED)
-        self.create_subscription(String, "instruction", self._on_instruction, LATCHED)
+        self.create_subscription(String, "instruction", lambda said: self._session.told(said.data), LATCHED)
+        self.create_subscription(String, "control/source", lambda said: self._session.led_by(said.data), LATCHED)
         self.create_subscription(JointTrajectory, "motion/committed", self._on_committed, COMMAND)
         self._source = ObservationSource(
             self,
@@ -117,9 +118,6 @@ class PolicyNode(SelfStartingNode):
         if was_live and not self._safety.live:
             self._session.reset()
         self._check_ring()
-
-    def _on_instruction(self, message: String) -> None:
-        self._session.instruction = message.data or self._task.instruction
 
     def _on_committed(self, message: JointTrajectory) -> None:
         if not self._safety.live:

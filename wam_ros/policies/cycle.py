@@ -94,6 +94,13 @@ class Cycle:
         self._earliest_ns = max(self._earliest_ns, now_ns)
         return chunk
 
+    def hurry(self) -> None:
+        """Infer from the newest observation that has not been inferred from, without waiting for the stride.
+
+        A chunk in work still lands: it is the first that can.
+        """
+        self._earliest_ns = min(self._earliest_ns, self._seen_ns)
+
     def reset(self) -> None:
         """A new attempt: what is in work is thrown away, and the next observation starts at once."""
         self._worker.reset()

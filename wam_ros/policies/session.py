@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from wam_ros.core.policy import Policy, check_policy_fits
 from wam_ros.core.robot import Robot
 from wam_ros.core.rows import committed_rows, row_times_ns
+from wam_ros.core.safety import POLICY
 from wam_ros.core.schedule import COMMITTED_PACE_S, Schedule, schedule
 from wam_ros.core.task import Task
 from wam_ros.core.types import ByteImage, Chunk, Observation, Trajectory, nanoseconds, seconds
@@ -56,6 +57,7 @@ class Session:
     Attributes:
         committed: what motion executes from now on, as far as it has said.
         instruction: the sentence to follow.
+        leader: who leads the arms, as far as anybody has said.
         chunks: chunks that have landed.
         landed_ns: capture time of the newest of them; 0 before the first.
         rhythm: how often it infers, from the latency measured after warm-up; None until then, and where the
@@ -77,8 +79,9 @@ class Session:
     ) -> None:
         check_policy_fits(policy, robot)
         self.committed: Trajectory | None = None
-        self.instruction = task.instruction
+        self.instruction = self._usual = task.instruction
         self.chunks = self.landed_ns = self._told_ns = 0
+        self.leader = POLICY
         self.rhythm: Schedule | None = None
         self._policy, self._waits = policy, task.method == "wait"
         self._latency = latency
@@ -124,6 +127,16 @@ class Session:
         if self.committed is None:
             return True
         return self.committed.times_ns[0] >= max(self._told_ns, now_ns - _COMMITTED_NS)
+
+    def told(self, instruction: str) -> None:
+        """Follow this sentence from now on; an empty one is the task's own."""
+        self.instruction = instruction or self._usual
+
+    def led_by(self, leader: str) -> None:
+        """Know who leads the arms; once given back, they rest until a chunk comes: the next one is begun at once."""
+        if leader == POLICY != self.leader:
+            self.cycle.hurry()
+        self.leader = leader
 
     def reset(self) -> None:
         """Start a new attempt."""
