@@ -23,7 +23,7 @@ def test_a_latency_becomes_rows(rate_hz: float, latency_s: float, delay: int) ->
     assert delay <= rhythm.stride_rows <= 32 - delay
 
 
-@pytest.mark.parametrize(("rate_hz", "latency_s"), [(25, 0.8), (30, 0.8), (50, 0.35), (15, 1.2)])
+@pytest.mark.parametrize(("rate_hz", "latency_s"), [(25, 0.8), (30, 0.8), (50, 0.35), (15, 1.2), (10, 190)])
 def test_a_latency_that_no_stride_can_hide_is_refused_with_what_would_help(rate_hz: float, latency_s: float) -> None:
     with pytest.raises(ConfigError, match=r"lower rate_hz to .*slower motion by .*method to wait") as caught:
         schedule(latency_s, rate_hz, 32, 16)

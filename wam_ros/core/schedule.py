@@ -76,7 +76,9 @@ def schedule(latency_s: float, rate_hz: float, horizon: int, stride_rows: int) -
 
 
 def _refusal(latency_s: float, rate_hz: float, horizon: int, delay: int) -> str:
-    rate = math.floor(10 * horizon / (2 * latency_s)) / 10
+    highest = horizon / (2 * latency_s)
+    digit = 10.0 ** (math.floor(math.log10(highest)) - 2)
+    rate = math.floor(highest / digit) * digit
     return (
         f"chunks of {horizon} rows at {rate_hz:g} Hz cannot hide {1000 * latency_s:.0f} ms: {delay} rows pass during an "
         f"inference, expected at most {horizon // 2}; lower rate_hz to {rate:g} or less (slower motion by "
