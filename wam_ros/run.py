@@ -18,6 +18,7 @@ from rich.console import Console
 
 from wam_ros.core.errors import ConfigError, MissingDependencyError, mismatch
 from wam_ros.environment import additions
+from wam_ros.files.folders import require_place
 from wam_ros.graph import Plan, RunOptions, make_plan
 from wam_ros.overrides import Assignment, apply, node_parameters, parse
 from wam_ros.runner import NodeEndedError, Runner
@@ -99,7 +100,8 @@ def require_new(folder: Path) -> None:
     Raises:
         ConfigError: naming it.
     """
-    if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
+    require_place(folder)
+    if folder.exists() and any(folder.iterdir()):
         raise ConfigError(f"--out {folder}: expected a new or empty folder, got one that holds files; choose another")
 
 

@@ -125,6 +125,24 @@ def test_a_folder_that_holds_something_is_not_written_to(capsys, tmp_path):
     assert (tmp_path / "summary.json").read_text() == "{}"
 
 
+@pytest.mark.parametrize(
+    "arguments",
+    [("run", "towel_fold"), ("eval", "towel_fold"), ("record", "--sim", "--task", "towel_fold")],
+)
+def test_what_stands_where_a_folder_should_be_made_is_named_and_left(capsys, tmp_path, arguments):
+    file, dangling = tmp_path / "file", tmp_path / "dangling"
+    file.write_text("mine")
+    dangling.symlink_to(tmp_path / "nowhere")
+    for out, got in (
+        (file, f"a file at {file}"),
+        (file / "below", f"a file at {file}"),
+        (dangling, "a link to nothing"),
+    ):
+        words = mistake(capsys, *arguments, "--out", out)
+        assert f"{out}: expected a folder, or a place for one, got {got}" in words
+    assert (file.read_text(), dangling.is_symlink(), len(list(tmp_path.iterdir()))) == ("mine", True, 2)
+
+
 def test_list_shows_what_there_is_even_beside_a_broken_file(capsys, tmp_path, monkeypatch):
     (tmp_path / "config" / "tasks").mkdir(parents=True)
     (tmp_path / "config" / "tasks" / "broken.yaml").write_text("name: broken")

@@ -2,6 +2,7 @@
 """Episodes written and read back: every row, every picture, and what a crash may cost."""
 
 import json
+import re
 import shutil
 from dataclasses import replace
 
@@ -189,6 +190,19 @@ def test_recording_goes_on_where_it_ended(opened, twin, layout):
     assert again.codecs["color"] == AV1
     assert record(again, twin, layout, 5).index == 1
     assert not examine(again.root, layout, deep=True).problems
+
+
+def test_a_place_that_cannot_be_a_dataset_is_named(tmp_path, layout, twin):
+    (tmp_path / "file").write_text("")
+    (tmp_path / "dangling").symlink_to("nowhere")
+    (tmp_path / "locked" / ".lock").mkdir(parents=True)
+    for name, words in (
+        ("file/set", "got a file at"),
+        ("dangling", "got a link to nothing at"),
+        ("locked", "may not be written (Is a directory)"),
+    ):
+        with pytest.raises(ConfigError, match=re.escape(words)):
+            Dataset(tmp_path / name, layout, twin)
 
 
 def test_two_processes_cannot_record_into_one_dataset(opened, tmp_path, layout, twin):

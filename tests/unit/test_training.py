@@ -17,6 +17,7 @@ from wam_ros.training.data import Episode, Windows, endless, frame_offsets, z_sc
 from wam_ros.training.loop import Training
 from wam_ros.training.objective import Objective, ObjectiveOptions
 from wam_ros.training.options import TrainOptions
+from wam_ros.training.spec import load_spec, train
 from wam_ros.training.synthetic import reach_episodes
 
 NARROW = DiTParams(hidden=64, ffn=128, layers=2, heads=2, head_dim=24, text_dim=32, freq_dim=32)
@@ -135,6 +136,12 @@ def test_another_models_folder_is_refused(tmp_path):
     other = dataclasses.replace(SMALL, action_dim=3)
     with pytest.raises(ConfigError, match="belongs to another model"):
         Training(Objective(build(other), ObjectiveOptions()), options, tmp_path)
+
+
+def test_a_file_where_the_run_should_be_is_named_before_anything_is_made(tmp_path):
+    (tmp_path / "file").write_text("mine")
+    with pytest.raises(ConfigError, match="got a file at"):
+        train(load_spec("synthetic"), tmp_path / "file" / "run")
 
 
 @pytest.mark.parametrize("variant", ["main", "joint", "idm"])

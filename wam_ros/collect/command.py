@@ -9,6 +9,7 @@ from pathlib import Path
 from time import monotonic
 
 from wam_ros.core.errors import ConfigError
+from wam_ros.files.folders import require_place
 
 POLICY = "fastwam_towel_tiny"
 
@@ -49,6 +50,7 @@ def collect(options: argparse.Namespace) -> list[str]:
     """
     if not options.sim:
         raise ConfigError("record: expected --sim, got a real robot; there, run the node: wam node recorder")
+    require_place(options.out)
     from rich.progress import Progress
 
     from wam_ros.collect.demonstration import Variety

@@ -13,6 +13,7 @@ import torch
 
 from wam_ros.core.errors import ConfigError, mismatch
 from wam_ros.files.assets import find
+from wam_ros.files.folders import require_place
 from wam_ros.files.load import load_yaml
 from wam_ros.models.fastwam import build
 from wam_ros.models.latent import PixelCodec
@@ -99,9 +100,10 @@ def train(
     """Train, or go on training, and leave a checkpoint in the folder; returns the logged steps.
 
     Raises:
-        ConfigError: a spec that does not describe a model or cannot be trained.
+        ConfigError: a spec that does not describe a model or cannot be trained, or a folder that cannot be one.
         DatasetError: demonstrations that do not fit.
     """
+    require_place(folder)
     if isinstance(spec, XWamSpec):
         return train_xwam(spec, folder, command, quiet=quiet)
     torch.manual_seed(spec.options.seed)

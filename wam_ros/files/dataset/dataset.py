@@ -8,7 +8,7 @@ import shutil
 from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
+from typing import IO, Any
 
 from wam_ros.core.episode import EpisodeLayout, PictureKind
 from wam_ros.core.errors import ConfigError, DatasetError, mismatch
@@ -22,6 +22,7 @@ from wam_ros.files.dataset.places import Places
 from wam_ros.files.dataset.statistics import as_lists, together
 from wam_ros.files.dataset.tables import info_of, tasks_table, write_table
 from wam_ros.files.dataset.video import H264, Codec, codecs_beside
+from wam_ros.files.folders import make_folder
 
 #: Left free on the disk, so that an open episode can always be closed.
 RESERVE_BYTES = 64 * 2**20
@@ -43,15 +44,14 @@ class Dataset:
         recovered: what was done about a crash, in words.
 
     Raises:
-        ConfigError: the dataset is another robot's or layout's, or another process has it open.
+        ConfigError: the dataset is another robot's or layout's, another process has it open, or it may not be written.
         DatasetError: a file of it is damaged.
     """
 
     def __init__(self, root: Path, layout: EpisodeLayout, robot: Robot, color: Codec = H264) -> None:
         self._places, self._layout, self._robot = Places(root), layout, robot
-        root.mkdir(parents=True, exist_ok=True)
-        self._lock = (root / ".lock").open("w")
-        self._take_lock()
+        make_folder(root)
+        self._lock = self._take_lock()
         self._codecs = codecs_beside(color)
         self._agree()
         self.episodes = [self._described(index) for index in range(self._places.count())]
@@ -135,14 +135,19 @@ class Dataset:
 
     # -- what it is ------------------------------------------------------------------------
 
-    def _take_lock(self) -> None:
+    def _take_lock(self) -> IO[str]:
         try:
-            fcntl.flock(self._lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            lock = (self.root / ".lock").open("w")
         except OSError as error:
-            self._lock.close()
+            raise ConfigError(f"{self.root}: may not be written ({error.strerror}); choose another folder") from error
+        try:
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except OSError as error:
+            lock.close()
             raise ConfigError(
                 f"{self.root}: another process records into it; end it or choose another folder"
             ) from error
+        return lock
 
     def _agree(self) -> None:
         """Hold what we were told against what the dataset says, or write it there."""
