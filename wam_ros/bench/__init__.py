@@ -13,5 +13,6 @@ BENCHES: dict[str, str] = {
     "recorder": "wam_ros.bench.recorder",
     "durability": "wam_ros.bench.durability",
     "handeye": "wam_ros.bench.handeye",
+    "drift": "wam_ros.bench.drift",
     "evaluation": "wam_ros.bench.evaluation",
 }
