@@ -96,7 +96,7 @@ def _add_run(run: argparse.ArgumentParser) -> None:
     run.add_argument("--disturb", action="store_true", help="push the workpiece and let one grip of each attempt slip")
     run.add_argument("--latency-ms", type=float, help="declared inference latency (default: 190 in lockstep)")
     run.add_argument("--teleop", default="", choices=TELEOP_SOURCES, help="what a person may take over with")
-    run.add_argument("--record", default="", metavar="DATASET", help="folder of the dataset that may be recorded into")
+    run.add_argument("--record", default="", metavar="DATASET", help="each attempt is recorded into this dataset")
     shown = run.add_mutually_exclusive_group()
     shown.add_argument("--headless", action="store_true", help="open no page (the default)")
     shown.add_argument("--view", action="store_true", help="show the run in the browser")

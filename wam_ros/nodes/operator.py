@@ -35,6 +35,7 @@ from wam_ros.ros.executor import LeanExecutor
 from wam_ros.ros.listen import SCENE_CAMERA, SideListener
 from wam_ros.ros.qos import LATCHED
 from wam_ros.ros.referee import PersonReferee, Referee, SimulatorReferee
+from wam_ros.ros.scribe import Scribe
 from wam_ros.ros.wait import Patience, Waiter
 
 #: How often the listener is told [s].
@@ -122,8 +123,9 @@ class Operator(Node):
         patience: Patience,
         **node_args: Any,
     ) -> None:
-        clock = Parameter("use_sim_time", value=robot.simulated)
-        super().__init__("operator", parameter_overrides=[clock], **node_args)
+        super().__init__(
+            "operator", parameter_overrides=[Parameter("use_sim_time", value=robot.simulated)], **node_args
+        )
         self._robot, self._task, self._seed = robot, task, options.seed
         self._listener, self._patience = listener, patience
         self._spinner = LeanExecutor(context=self.context)
@@ -133,8 +135,9 @@ class Operator(Node):
         # Drawing for people takes time, which in lockstep simply waits.
         SideListener(self, robot, self._witness, [SCENE_CAMERA] if options.pace == "lockstep" else [])
         self.arming = Arming(self, self._waiter, self._witness, listener.waiting, patience)
-        person = None if robot.simulated else PersonReferee(self, task, self._waiter, remote=options.console)
-        self._referee: Referee = person or SimulatorReferee(self, task, self._waiter)
+        who = None if robot.simulated or options.double else PersonReferee(self, task, self._waiter, remote=options.console)
+        self._referee: Referee = who or SimulatorReferee(self, task, self._waiter)
+        self._scribe = Scribe(self, self._waiter, self._witness, patience, wanted=bool(options.record))
         self.create_publisher(String, "instruction", LATCHED).publish(String(data=task.instruction))
 
     def destroy_node(self) -> None:
@@ -150,8 +153,10 @@ class Operator(Node):
         self._witness.begin(course.recording)
         begun_s = monotonic()
         try:
+            self._scribe.begin()
             self._referee.play(True)
             ending = self._watch(course, begun_s)
+            self._scribe.end(success=ending == "success")
         except BaseException:
             self.arming.let_go()
             raise
@@ -170,9 +175,7 @@ class Operator(Node):
             if course.advance(self._referee.verdict(), course.recording.time_s(self._now_ns())):
                 moved_s = now_s
             elif now_s - moved_s > self._patience.still_s:
-                raise RunError(
-                    f"the robot's clock stood still for {self._patience.still_s:g} s; look at the nodes' logs"
-                )
+                raise RunError(f"the robot's clock stood still for {self._patience.still_s:g} s; look at the logs")
             ending = course.ending(self._witness.state)
             if ending is not None:
                 return ending

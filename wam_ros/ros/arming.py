@@ -34,6 +34,11 @@ class Said(Protocol):
         """Keys and values of its diagnostics; empty before its first report."""
         ...
 
+    @property
+    def count(self) -> int:
+        """How often it has spoken."""
+        ...
+
 
 class Seen(Protocol):
     """What is seen of the graph."""
