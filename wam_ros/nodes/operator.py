@@ -1,8 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """Plays the operator inside ``wam run``: readies the graph, arms it, lets it try, and writes down how it went.
 
-It listens at the side (ros/listen.py) and acts only through the services that a person would use. Every wait
-ends with a sentence that says what never came.
+It listens at the side (ros/listen.py) and acts only through a person's services; every wait ends with a sentence.
 """
 
 from __future__ import annotations
@@ -123,9 +122,8 @@ class Operator(Node):
         patience: Patience,
         **node_args: Any,
     ) -> None:
-        super().__init__(
-            "operator", parameter_overrides=[Parameter("use_sim_time", value=robot.simulated)], **node_args
-        )
+        clock = Parameter("use_sim_time", value=robot.simulated)
+        super().__init__("operator", parameter_overrides=[clock], **node_args)
         self._robot, self._task, self._seed = robot, task, options.seed
         self._listener, self._patience = listener, patience
         self._spinner = LeanExecutor(context=self.context)
@@ -135,8 +133,8 @@ class Operator(Node):
         # Drawing for people takes time, which in lockstep simply waits.
         SideListener(self, robot, self._witness, [SCENE_CAMERA] if options.pace == "lockstep" else [])
         self.arming = Arming(self, self._waiter, self._witness, listener.waiting, patience)
-        who = None if robot.simulated or options.double else PersonReferee(self, task, self._waiter, remote=options.console)
-        self._referee: Referee = who or SimulatorReferee(self, task, self._waiter)
+        person = None if robot.simulated else PersonReferee(self, task, self._waiter, remote=options.console)
+        self._referee: Referee = person or SimulatorReferee(self, task, self._waiter)
         self._scribe = Scribe(self, self._waiter, self._witness, patience, wanted=bool(options.record))
         self.create_publisher(String, "instruction", LATCHED).publish(String(data=task.instruction))
 
