@@ -15,4 +15,5 @@ BENCHES: dict[str, str] = {
     "handeye": "wam_ros.bench.handeye",
     "drift": "wam_ros.bench.drift",
     "evaluation": "wam_ros.bench.evaluation",
+    "checkpoints": "wam_ros.bench.checkpoints",
 }

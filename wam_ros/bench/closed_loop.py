@@ -175,16 +175,18 @@ class Stand:
 
 
 @contextmanager
-def bench_stand(policy_name: str, offset_rad: float, task_name: str = TASK) -> Iterator[Stand]:
+def bench_stand(policy_name: str, offset_rad: float, task_name: str = TASK, *, checkpoint: str = "") -> Iterator[Stand]:
     """Build everything; it is closed at the end.
 
     Args:
         policy_name: name or YAML path, the task's own if empty.
         offset_rad: by how much chunks disagree.
         task_name: name or YAML path.
+        checkpoint: folder, instead of the policy's own.
     """
     task = load_task(task_name)
     robot, policy = load_robot(task.default_robot), load_policy(policy_name or task.default_policy)
+    policy = replace(policy, checkpoint=checkpoint or policy.checkpoint)
     backend = create_backend(policy.backend)
     backend.load(policy, robot, task)
     world = World(robot, task, render=not policy.needs_truth)
