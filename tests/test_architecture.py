@@ -30,11 +30,13 @@ ROOMS: dict[str, set[str]] = {
     "ros": LIBRARY,
     "report": LIBRARY,
     "view": LIBRARY,
+    "foresight": LIBRARY,
     "nodes": LIBRARY
-    | {"policies", "teleoperation", "training", "calibration", "sim", "ros", "report", "view", "graph"},
+    | {"policies", "teleoperation", "training", "calibration", "foresight", "sim", "ros", "report", "view", "graph"},
     "calibration": LIBRARY,
     "collect": LIBRARY | {"policies", "sim"},
-    "bench": LIBRARY | {"policies", "training", "sim", "ros", "nodes", "report", "graph", "runner", "environment"},
+    "bench": LIBRARY
+    | {"policies", "training", "foresight", "sim", "ros", "nodes", "report", "graph", "runner", "environment"},
 }
 # Third-party modules that live in named rooms only; late imports inside functions count too.
 HOMES: dict[str, set[str]] = {

@@ -1,8 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """The policy node: observations in, chunks out; the model runs in a thread of its own (policies/worker.py).
 
-Lifecycle: configure reads and checks the descriptions and begins to load the backend, activate lets it infer.
-With ``autostart`` the node does both by itself.
+Lifecycle: configure checks the descriptions and begins to load the backend, activate lets it infer; ``autostart`` does both.
 """
 
 from __future__ import annotations
@@ -12,7 +11,6 @@ from dataclasses import dataclass
 from typing import Any
 
 from diagnostic_msgs.msg import DiagnosticStatus
-from sensor_msgs.msg import Image
 from std_msgs.msg import String
 from trajectory_msgs.msg import JointTrajectory
 
@@ -23,13 +21,14 @@ from wam_ros.core.safety import State
 from wam_ros.core.types import Observation, nanoseconds
 from wam_ros.files.assets import load_policy, load_robot, load_task
 from wam_ros.policies.session import Latency, Session, bound_threads
-from wam_ros.ros.convert import chunk_to_msg, image_to_msg, trajectory_from_msg
+from wam_ros.ros.convert import chunk_to_msg, trajectory_from_msg
+from wam_ros.ros.imagined import Showing
 from wam_ros.ros.lifecycle import SelfStartingNode
 from wam_ros.ros.lockstep import Member, Token
 from wam_ros.ros.main import run_node
 from wam_ros.ros.observe import ObservationSource
 from wam_ros.ros.params import declare, parameter
-from wam_ros.ros.qos import COMMAND, LATCHED, SENSOR
+from wam_ros.ros.qos import COMMAND, LATCHED
 from wam_ros.ros.status import ERROR, OK, StatusReporter, Value
 from wam_ros.ros.timebase import steady_clock
 
@@ -63,7 +62,6 @@ class PolicyNode(SelfStartingNode):
         self._landing = self.create_timer(1.0, self._on_landing, clock=steady_clock())
         self._landing.cancel()
         self._chunk_out = self.create_publisher(JointTrajectory, "policy/chunk", COMMAND)
-        self._mosaic_out = self.create_publisher(Image, "policy/mosaic", SENSOR)
         self._reporter = StatusReporter(self, self._read)
         if self._params.autostart:
             self.start()
@@ -98,6 +96,7 @@ class PolicyNode(SelfStartingNode):
         return self._session.worker.close()
 
     def _listen(self, robot: Robot, policy: Policy) -> None:
+        self._showing = Showing(self, robot.joint_names)
         self.create_subscription(DiagnosticStatus, "safety/state", self._on_safety, LATCHED)
         self.create_subscription(String, "instruction", lambda said: self._session.told(said.data), LATCHED)
         self.create_subscription(String, "control/source", lambda said: self._session.led_by(said.data), LATCHED)
@@ -143,6 +142,7 @@ class PolicyNode(SelfStartingNode):
             self.get_logger().error(f"no chunk: {error}")
         elif self.starting:
             self.trigger_activate()
+        self._showing.imagined(self._session.worker.imagined.take())
         if self._ring is None:
             self._on_landing()
         self._check_ring()
@@ -152,9 +152,10 @@ class PolicyNode(SelfStartingNode):
             self._ring.check()
 
     def _begin(self) -> None:
+        self._session.worker.listening = self._showing.wanted
         request = self._session.begin() if self.active and self._safety.live else None
-        if request is not None and self._mosaic_out.get_subscription_count():
-            self._mosaic_out.publish(image_to_msg(request.mosaic, "rgb8", request.observation.stamp_ns, ""))
+        if request is not None:
+            self._showing.given(request.mosaic, request.observation.stamp_ns)
 
     def _on_landing(self) -> None:
         """Realtime: land the chunk that is there, or come back when it is due."""
@@ -181,8 +182,7 @@ class PolicyNode(SelfStartingNode):
         return self._session.landed_ns
 
     def _land(self, now_ns: int) -> None:
-        chunk = self._session.land(now_ns)
-        if chunk is not None:
+        if (chunk := self._session.land(now_ns)) is not None:
             self._chunk_out.publish(chunk_to_msg(chunk))
 
     def _read(self) -> tuple[bytes, str, dict[str, Value]]:

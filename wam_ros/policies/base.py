@@ -3,16 +3,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Protocol, runtime_checkable
 
 import numpy as np
 
+from wam_ros.core.imagination import Imagination
 from wam_ros.core.policy import Policy
 from wam_ros.core.robot import Robot
 from wam_ros.core.task import Task
-from wam_ros.core.types import ByteImage, Chunk, DepthImage, JointState, Observation, Trajectory, View
+from wam_ros.core.types import ByteImage, Chunk, JointState, Observation, Trajectory, View
 
 
 @dataclass(frozen=True)
@@ -78,25 +79,6 @@ class Backend(Protocol):
     def close(self) -> None:
         """Free everything; calling it twice is harmless."""
         ...
-
-
-@dataclass(frozen=True)
-class Imagination:
-    """What a model thinks will be seen: F pictures of every view, the first one at the observation.
-
-    Attributes:
-        stamp_ns: capture time of the observation.
-        offsets_ns: (F,) time of each picture after it.
-        colors: camera to (F, H, W, 3) uint8 RGB.
-        depths_m: camera to (F, H, W) float32; None where nobody knows what the model's depth means in metres.
-        crop: share of the camera's height and width that the pictures show, about its centre.
-    """
-
-    stamp_ns: int
-    offsets_ns: tuple[int, ...]
-    colors: Mapping[str, ByteImage]
-    depths_m: Mapping[str, DepthImage] | None
-    crop: float = 1.0
 
 
 @runtime_checkable

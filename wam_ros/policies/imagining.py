@@ -7,11 +7,11 @@ import numpy as np
 import torch
 
 from wam_ros.core.card import Card
-from wam_ros.core.types import DepthImage, nanoseconds
+from wam_ros.core.imagination import Imagination
+from wam_ros.core.types import DepthImage, FloatArray, nanoseconds
 from wam_ros.models.xwam.checkpoint import Codecs
 from wam_ros.models.xwam.params import XWamParams
 from wam_ros.models.xwam.sampling import Imagined
-from wam_ros.policies.base import Imagination
 
 
 class Painter:
@@ -22,20 +22,23 @@ class Painter:
         self._cameras = tuple(cell.camera for cell in card.mosaic.cells)
 
     @torch.no_grad()
-    def paint(self, stamp_ns: int, observed: torch.Tensor, imagined: Imagined) -> Imagination:
+    def paint(self, stamp_ns: int, path: FloatArray, observed: torch.Tensor, imagined: Imagined) -> Imagination:
         """Return the pictures.
 
         Args:
             stamp_ns: of the observation.
+            path: (1 + K, J) joints at it and at each row of the plan that is imagined.
             observed: (1, C, 1, V, h, w), its latent, with which the clip begins.
             imagined: from the sampler, batch of one.
         """
         latents = torch.cat((observed, imagined.video), dim=2)
         clip = self._codecs.pictures.decode(latents)[0].movedim(1, -1)
         colors = ((clip + 1) * 127.5).round().clamp(0, 255).to(torch.uint8).cpu().numpy()
+        frames, horizon = colors.shape[1], self._params.horizon
+        rows = [horizon * frame // (frames - 1) for frame in range(frames)]
         return Imagination(
-            stamp_ns, self._offsets(colors.shape[1]), dict(zip(self._cameras, colors, strict=True)),
-            self._metres(imagined), self._params.crop,
+            stamp_ns, self._offsets(frames), dict(zip(self._cameras, colors, strict=True)), self._metres(imagined),
+            path[rows],
         )  # fmt: skip
 
     def _metres(self, imagined: Imagined) -> dict[str, DepthImage] | None:

@@ -17,11 +17,12 @@ from typing import Generic, TypeVar
 import numpy as np
 
 from wam_ros.core.errors import BackendError, WamError, mismatch
+from wam_ros.core.imagination import Imagination
 from wam_ros.core.policy import Policy
 from wam_ros.core.robot import Robot
 from wam_ros.core.task import Task
 from wam_ros.core.types import Chunk
-from wam_ros.policies.base import Backend, Imagination, Imaginative, Request, Telling
+from wam_ros.policies.base import Backend, Imaginative, Request, Telling
 
 T = TypeVar("T")
 # A model may stumble over one odd picture; three failures in a row are a broken model.
@@ -81,7 +82,7 @@ class Worker:
         inferences: requests answered with a chunk, warm-up excluded.
         failures: requests that could not be answered.
         listening: somebody wants to see what the backend imagines; while False nothing is computed for it.
-        imagined: the newest of it, see :class:`Imaginative`.
+        imagined: the newest of it that nobody has taken, see :class:`Imaginative`.
     """
 
     def __init__(

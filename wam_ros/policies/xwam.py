@@ -11,6 +11,7 @@ from torch import Tensor
 
 from wam_ros.core.card import check_card_fits
 from wam_ros.core.errors import BackendError, ConfigError, mismatch
+from wam_ros.core.imagination import Imagination
 from wam_ros.core.policy import Policy
 from wam_ros.core.robot import Robot
 from wam_ros.core.stitch import unstitch
@@ -22,7 +23,7 @@ from wam_ros.models.xwam.engine import Engine
 from wam_ros.models.xwam.sampling import Imagined, Mode, Plan, Progress, Samples, noise_for
 from wam_ros.models.xwam.shortcuts import Shortcuts
 from wam_ros.models.xwam.views import to_views
-from wam_ros.policies.base import Imagination, Request, example_request
+from wam_ros.policies.base import Request, example_request
 from wam_ros.policies.imagining import Painter
 from wam_ros.policies.priority import lanes_of
 from wam_ros.policies.steps import PoseSteps, Shortfall, action_layout_of, state_layout_of
@@ -94,6 +95,7 @@ class XWam:
         positions = self._action.positions(rows, joints)
         if isinstance(self._action, PoseSteps):
             self._shortfall = self._action.shortfall
+        self._path = np.vstack((joints, positions))
         return Chunk(request.observation.stamp_ns, self._robot.joint_names, positions, offsets)
 
     def imagine(self, cancelled: Callable[[], bool]) -> Imagination | None:
@@ -113,7 +115,7 @@ class XWam:
                 finish()
             if imagined is None or cancelled():
                 return None
-            return self._painter.paint(self._request.observation.stamp_ns, self._engine.latent, imagined)
+            return self._painter.paint(self._request.observation.stamp_ns, self._path, self._engine.latent, imagined)
 
     def reset(self) -> None:
         """Drop what was being imagined."""
@@ -181,6 +183,7 @@ class XWam:
         p = self._engine.model.sizes
         ahead = joints[None] if committed is None or not committed.times_ns else committed.positions
         path = ahead[np.minimum(np.arange(p.horizon), len(ahead) - 1)]
+        self._path = np.vstack((joints, path))
         rows = self._tensor(self._card.action_normaliser.forward(self._action.rows(path, joints)))
         states = torch.stack([self._normalised_state(row) for row in path[p.rows_per_state - 1 :: p.rows_per_state]])
         return self._engine.run(Samples(self._noise.video, rows[None], states[None]), self._plan("imagine"))

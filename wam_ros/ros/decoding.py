@@ -36,7 +36,7 @@ class DecodeThread:
         self.dropped = 0
         self._queue: Queue[tuple[Work, Done, Failed] | None] = Queue(maxsize=_WAITING)
         self._results: deque[Callable[[], None]] = deque()
-        self._wake = node.create_guard_condition(self._deliver)
+        self._node, self._wake = node, node.create_guard_condition(self._deliver)
         self._thread = Thread(target=self._run, name="decode", daemon=True)
         self._thread.start()
 
@@ -49,6 +49,7 @@ class DecodeThread:
         while self._thread.is_alive():
             self._put(None)
             self._thread.join(timeout=1.0)
+        self._node.destroy_guard_condition(self._wake)
 
     def _put(self, item: tuple[Work, Done, Failed] | None) -> None:
         while True:

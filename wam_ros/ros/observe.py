@@ -66,7 +66,7 @@ class ObservationSource:
         pictures: QoSProfile = SENSOR,
         tap: Tap | None = None,
     ) -> None:
-        self._robot, self._clock = robot, node.get_clock()
+        self._node, self._robot, self._clock = node, robot, node.get_clock()
         self._simulated = bool(node.get_parameter("use_sim_time").value)
         self._on_observation, self._on_picture = on_observation, on_picture
         self._on_arrival, self._on_sample = on_arrival, on_sample
@@ -141,7 +141,8 @@ class ObservationSource:
         }
 
     def close(self) -> None:
-        """End the thread that decodes; call it before the node is destroyed."""
+        """Listen no more; call it before the node is destroyed."""
+        self._node.destroy_timer(self._timer)
         self._inlets.close()
 
     # -- how it is put together ------------------------------------------------------------
@@ -154,7 +155,7 @@ class ObservationSource:
             if camera in self._depths:
                 streams.append(StreamSpec(_depth_key(camera), period_ns, skew_ns, required=False))
         for topic in self._topics:
-            period_ns = round(NS_PER_S / topic.stream.rate_hz)
+            period_ns = round(NS_PER_S / topic.stream.heard_hz)
             hole_ns = max(_JOINT_HOLE_NS, 3 * period_ns)
             streams.append(StreamSpec(_joints_key(topic), period_ns, hole_ns, match="interpolate"))
         return [*streams, _TRUTH] if self._with_truth else streams

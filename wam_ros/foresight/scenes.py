@@ -1,0 +1,49 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Clouds in the base frame, of what is measured, of what is imagined, and of how wrong that was."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+from wam_ros.core.foresight import relative_errors
+from wam_ros.core.imagination import Imagination
+from wam_ros.core.types import FloatArray
+from wam_ros.foresight.comparison import Compared, Sighted
+from wam_ros.kinematics.eyes import Eyes
+from wam_ros.vision.colored_cloud import Cloud, ColoredClouds, error_colors
+from wam_ros.vision.sight import Sight
+
+
+class Scenes:
+    """Makes clouds; wrist cameras are where the joints of the time put them, of the plan for times to come.
+
+    Args:
+        eyes: where the cameras are.
+        sights: camera to how the model sees it.
+        matrices: camera to its (3, 3) camera matrix.
+        far_m: nothing farther is drawn.
+    """
+
+    def __init__(
+        self, eyes: Eyes, sights: Mapping[str, Sight], matrices: Mapping[str, FloatArray], far_m: float
+    ) -> None:
+        self._eyes, self._far_m = eyes, far_m
+        self._clouds = ColoredClouds(sights, matrices, far_m)
+
+    def measured(self, seen: Sighted) -> Cloud:
+        """Return what the depth cameras saw."""
+        return self._clouds.make(seen.colors, seen.depths_m, self._eyes.poses(seen.position))
+
+    def imagined(self, imagined: Imagination, frame: int) -> Cloud:
+        """Return what a model thinks will be seen; no points where it does not know metres."""
+        colors = {name: pictures[frame] for name, pictures in imagined.colors.items()}
+        depths = {name: pictures[frame] for name, pictures in (imagined.depths_m or {}).items()}
+        return self._clouds.make(colors, depths, self._eyes.poses(imagined.positions[frame]))
+
+    def error(self, compared: Compared) -> Cloud:
+        """Return what was imagined of a time that has come, from green to red by its relative error, grey where unmeasured."""
+        imagined, k = compared.imagined, compared.frame
+        depths = {name: pictures[k] for name, pictures in (imagined.depths_m or {}).items()}
+        seen = {name: compared.seen.depths_m.get(name, 0 * depth) for name, depth in depths.items()}
+        colors = {name: error_colors(relative_errors(depths[name], seen[name], self._far_m)) for name in depths}
+        return self._clouds.make(colors, depths, self._eyes.poses(imagined.positions[k]))
