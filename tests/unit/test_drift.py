@@ -8,7 +8,8 @@ from hypothesis import strategies as st
 from scipy.spatial.transform import Rotation
 
 from wam_ros.bench.drift import stage, summed
-from wam_ros.core.drift import SCALE, DriftMonitor, Gaze, Limits, meet
+from wam_ros.core.drift import DriftMonitor, Limits
+from wam_ros.core.overlap import SCALE, Gaze, meet
 from wam_ros.core.transforms import exp, rigid
 
 MATRIX = np.array([[200.0, 0, 119.5], [0, 200.0, 89.5], [0, 0, 1]])
@@ -85,7 +86,7 @@ def test_a_camera_that_has_moved_is_named_with_its_noise(camera, seed):
     assert found is not None
     assert found.camera == camera
     assert found.shift_m > 10 * found.noise_m
-    assert 0.002 < found.shift_m < 0.015
+    assert 0.002 < found.shift_m < 0.03
     assert f"camera {camera}: what it sees lies " in str(found)
 
 

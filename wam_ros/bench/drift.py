@@ -15,7 +15,8 @@ from time import perf_counter
 
 import numpy as np
 
-from wam_ros.core.drift import Displacement, DriftMonitor, Gaze
+from wam_ros.core.drift import Displacement, DriftMonitor
+from wam_ros.core.overlap import Gaze
 from wam_ros.core.policy import Policy
 from wam_ros.core.robot import Robot
 from wam_ros.core.task import Task
