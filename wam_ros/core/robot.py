@@ -13,6 +13,7 @@ from typing import Literal
 import numpy as np
 
 from wam_ros.core.errors import ConfigError, mismatch
+from wam_ros.core.place import Place
 from wam_ros.core.types import FloatArray, frozen
 
 
@@ -113,7 +114,10 @@ class Stream:
 
 @dataclass(frozen=True)
 class Arm:
-    """One arm: its joints, bounds, poses, frames, and the topics of its driver."""
+    """One arm: its joints, bounds, poses, frames, and the topics of its driver.
+
+    ``latency_s`` is the calibrated time from a command to the motion.
+    """
 
     name: str
     joints: tuple[str, ...]
@@ -127,6 +131,7 @@ class Arm:
     command: Stream
     gripper_state: Stream
     gripper_command: Stream
+    latency_s: float = 0.0
 
     def __post_init__(self) -> None:
         n = len(self.joints)
@@ -155,6 +160,7 @@ class Camera:
         arm: the arm that carries it; empty for a camera that stands.
         latency_s: calibrated time from exposure to the driver's stamp.
         max_skew_s: largest believed distance of a frame from the leader's.
+        serial: number of the device that sits there; empty: any.
         vertical_fov_rad: what the simulated camera sees; real ones publish their calibration.
     """
 
@@ -172,6 +178,7 @@ class Camera:
     arm: str = ""
     latency_s: float = 0.0
     max_skew_s: float = 0.05
+    serial: str = ""
     vertical_fov_rad: float = 1.0
 
     @property
@@ -215,6 +222,8 @@ class Robot:
         domains: ROS domains in which units of this robot have been found; ``wam doctor`` looks there.
         idle_publishers: nodes that own publishers of the command topics and are known never to use them.
         habits: of the driver.
+        calibration: its calibration file, beside the robot's own; what it says is then in force. Empty: none.
+        frames: URDF frames whose place is known better than the URDF's, as a calibration found them.
     """
 
     name: str
@@ -233,6 +242,8 @@ class Robot:
     domains: tuple[int, ...] = ()
     idle_publishers: tuple[str, ...] = ()
     habits: Habits = Habits()
+    calibration: str = ""
+    frames: dict[str, Place] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         if self.leader_camera not in {camera.name for camera in self.cameras}:

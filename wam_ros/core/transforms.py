@@ -69,3 +69,12 @@ def log(T: FloatArray) -> FloatArray:
 def apply(T: FloatArray, points: FloatArray) -> FloatArray:
     """Return points (..., 3) in the frame that T leads to."""
     return points @ T[:3, :3].T + T[:3, 3]
+
+
+def rpy(R: FloatArray) -> FloatArray:
+    """Return (3,) roll, pitch, yaw [rad] of a (3, 3) rotation, as a URDF has them; yaw is 0 where only their sum is known."""
+    level = float(np.hypot(R[0, 0], R[1, 0]))
+    pitch = np.arctan2(-R[2, 0], level)
+    if level < 1e-8:
+        return np.array([np.arctan2(-R[1, 2], R[1, 1]), pitch, 0.0])
+    return np.array([np.arctan2(R[2, 1], R[2, 2]), pitch, np.arctan2(R[1, 0], R[0, 0])])

@@ -65,8 +65,18 @@ def _load(kind: Kind, name: str, cls: type[T]) -> T:
 
 
 def load_robot(name: str) -> Robot:
-    """Return the robot of that name, or of that YAML path."""
-    return _load("robots", name, Robot)
+    """Return the robot of that name, or of that YAML path, with its calibration file in force if it names one.
+
+    Raises:
+        ConfigError: a file is missing or wrong.
+        CalibrationError: the calibration is of another robot or camera, or was changed.
+    """
+    robot = _load("robots", name, Robot)
+    if not robot.calibration:
+        return robot
+    from wam_ros.files.calibrated import calibrated  # what can solve a calibration is not loaded for nothing
+
+    return calibrated(robot, _config("robots", name).parent / robot.calibration)
 
 
 def load_task(name: str) -> Task:

@@ -7,7 +7,7 @@ import dataclasses
 import hashlib
 import json
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime
 from pathlib import Path
 
@@ -19,6 +19,7 @@ from wam_ros.core.board import Board, Optics
 from wam_ros.core.errors import CalibrationError, ConfigError, mismatch
 from wam_ros.core.handeye.session import Result
 from wam_ros.core.handeye.solve import Region
+from wam_ros.core.place import Lateness
 from wam_ros.core.robot import Robot
 from wam_ros.core.transforms import rigid
 from wam_ros.core.types import FloatArray
@@ -90,16 +91,24 @@ class CalibrationFile:
     Attributes:
         robot: name of its YAML; ``date`` in ISO 8601, local time with offset.
         cameras: by name; ``bases`` the further arms' bases in the first one's.
+        residuals: of the hand-eye calibration; None where only latencies were measured.
+        latencies: of each camera, arm (``arm left``) and gripper (``gripper left``) that was measured.
         hash: of everything else; a file edited by hand is refused.
     """
 
     robot: str
     date: str
-    board: Board
-    cameras: dict[str, CalibratedCamera]
-    bases: dict[str, Placed]
-    residuals: Residuals
+    board: Board = field(default_factory=Board)
+    cameras: dict[str, CalibratedCamera] = field(default_factory=dict)
+    bases: dict[str, Placed] = field(default_factory=dict)
+    residuals: Residuals | None = None
+    latencies: dict[str, Lateness] = field(default_factory=dict)
     hash: str = ""
+
+    def frames(self) -> dict[tuple[str, str], FloatArray]:
+        """Return (parent, child) of each camera and base to ``T_parent_child`` (4, 4)."""
+        placed = [*(camera.placed for camera in self.cameras.values()), *self.bases.values()]
+        return {(p.parent, p.child): p.matrix() for p in placed}
 
 
 def make_file(
@@ -131,6 +140,12 @@ def make_file(
         if kind == "base"
     }
     content = CalibrationFile(robot.name, date.isoformat(timespec="seconds"), board, cameras, found, _residuals(result))
+    return dataclasses.replace(content, hash=_hash(content))
+
+
+def with_latencies(content: CalibrationFile, found: Mapping[str, Lateness]) -> CalibrationFile:
+    """Return a file with latencies measured anew; others stay."""
+    content = dataclasses.replace(content, latencies={**content.latencies, **found})
     return dataclasses.replace(content, hash=_hash(content))
 
 
@@ -180,6 +195,8 @@ def load(path: Path, serials: Mapping[str, str] | None = None) -> CalibrationFil
 
 def _hash(content: CalibrationFile) -> str:
     data = to_data(dataclasses.replace(content, hash=""))
+    if not content.latencies:
+        del data["latencies"]  # files from before they were measured keep their hash
     return hashlib.sha256(json.dumps(data, sort_keys=True).encode()).hexdigest()
 
 

@@ -5,25 +5,30 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from functools import lru_cache
+from xml.etree import ElementTree
 from xml.parsers.expat import ExpatError
 
 import numpy as np
 import pinocchio as pin
 from numpy.typing import NDArray
+from scipy.spatial.transform import Rotation
 
 from wam_ros.core.errors import ConfigError, MissingDependencyError, mismatch
+from wam_ros.core.place import Place
 from wam_ros.core.robot import Robot
+from wam_ros.core.transforms import rpy
 from wam_ros.files.assets import find
 
 
 def urdf_text(robot: Robot) -> str:
-    """Return the robot's description as URDF, rendered with its xacro arguments.
+    """Return the robot's description as URDF, rendered with its xacro arguments, calibrated frames in their places.
 
     Raises:
-        ConfigError: the file is missing or is not valid xacro.
+        ConfigError: the file is missing or is not valid xacro, or has no such frames.
         MissingDependencyError: xacro is not installed.
     """
-    return _render(str(find(f"urdf/{robot.urdf}")), tuple(sorted(robot.urdf_args.items())))
+    text = _render(str(find(f"urdf/{robot.urdf}")), tuple(sorted(robot.urdf_args.items())))
+    return _rehung(text, tuple(sorted(robot.frames.items()))) if robot.frames else text
 
 
 @lru_cache(maxsize=8)
@@ -38,6 +43,43 @@ def _render(path: str, arguments: tuple[tuple[str, str], ...]) -> str:
         return str(xacro.process_file(path, mappings=dict(arguments)).toxml())
     except (xacro.XacroException, ExpatError) as error:
         raise ConfigError(f"{path}: is not valid xacro ({' '.join(str(error).split())}); correct the file") from error
+
+
+@lru_cache(maxsize=8)
+def _rehung(text: str, frames: tuple[tuple[str, Place], ...]) -> str:
+    """Hang frames on other links, at other places: their fixed joints get new parents and origins."""
+    root = ElementTree.fromstring(text)
+    joints = {_link(joint, "child"): joint for joint in root.iter("joint")}
+    for frame, place in frames:
+        joint = joints.get(frame)
+        if joint is None or joint.get("type") != "fixed":
+            got = "no such frame" if joint is None else f"a {joint.get('type')} joint"
+            raise ConfigError(mismatch(f"frames: {frame}", "a frame on a fixed joint of the URDF", got, "correct it"))
+        if place.parent == frame or frame in _above(place.parent, joints):
+            raise ConfigError(
+                mismatch(f"frames: {frame}: parent", "a link that does not hang on it", place.parent, "correct it")
+            )
+        for part in joint.findall("parent") + joint.findall("origin"):
+            joint.remove(part)
+        turn = rpy(Rotation.from_quat(place.quaternion_xyzw).as_matrix())
+        xyz, angles = (" ".join(f"{v:.12g}" for v in values) for values in (place.xyz_m, turn))
+        ElementTree.SubElement(joint, "parent", link=place.parent)
+        ElementTree.SubElement(joint, "origin", xyz=xyz, rpy=angles)
+    return ElementTree.tostring(root, encoding="unicode")
+
+
+def _above(link: str, joints: Mapping[str, ElementTree.Element]) -> list[str]:
+    """The links on which a link hangs, up to the root."""
+    found = []
+    while link in joints:
+        link = _link(joints[link], "parent")
+        found.append(link)
+    return found
+
+
+def _link(joint: ElementTree.Element, what: str) -> str:
+    part = joint.find(what)
+    return "" if part is None else part.get("link", "")
 
 
 def full_model(robot: Robot) -> pin.Model:

@@ -3,6 +3,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import mujoco
 import numpy as np
 
@@ -27,7 +29,8 @@ FIRST_ARM = 4
 def robot_spec(robot: Robot) -> mujoco.MjSpec:
     """Return the robot standing on the floor at the world's origin, ready for a scene to be attached.
 
-    Gravity of the robot is compensated, as its own controllers do it.
+    Gravity of the robot is compensated, as its own controllers do it. A twin stands as its URDF says, whatever a
+    calibration believes.
 
     Raises:
         ConfigError: URDF and robot YAML do not fit, or a gripper names no fingers that could move.
@@ -35,7 +38,7 @@ def robot_spec(robot: Robot) -> mujoco.MjSpec:
     for arm in robot.arms:
         if not arm.gripper.fingers:
             raise ConfigError(f"arm {arm.name}: gripper.fingers is empty; name the URDF's finger joints to simulate it")
-    text = urdf_text(robot)
+    text = urdf_text(replace(robot, frames={}))
     start = text.index(">", text.index("<robot")) + 1
     spec = mujoco.MjSpec.from_string(text[:start] + IMPORT_OPTIONS + text[start:])
     spec.compiler.discardvisual = False  # an importer's default that would also drop the scene's textures

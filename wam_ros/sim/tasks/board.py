@@ -21,7 +21,7 @@ from wam_ros.vision.boards import picture
 from wam_ros.vision.encode import png
 
 STAGES = ("stands",)
-PX_PER_M = 4000
+PX_PER_M = 5000
 """Of the board's picture."""
 MARGIN = 1
 """White squares around the pattern, on every side."""
@@ -54,7 +54,7 @@ class BoardTable:
     physics = RIGID
     graspable_body = ""
     furniture: tuple[str, ...] = ("table",)
-    truth_names = ("board_x_m", "board_y_m", "board_z_m", "board_yaw_rad")
+    truth_names: tuple[str, ...] = ("board_x_m", "board_y_m", "board_z_m", "board_yaw_rad")
 
     def __init__(self, robot: Robot, task: Task) -> None:
         """Read the task's options.
