@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
 # SPDX-License-Identifier: Apache-2.0
-# Make .venv and install the named requirement lists and this package into it: requirements/install.sh runtime [record models dev]
+# Make .venv and install the named requirement lists and this package into it: requirements/install.sh runtime [policy record models dev]
 # With a ROS distribution sourced, ROS comes from there; without one, from the pinned wheels of ros.txt.
 set -euo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")/.."
@@ -45,6 +45,15 @@ make_venv() {
     .venv/bin/python -m pip install -q --disable-pip-version-check pip==26.3
 }
 
+# Where no NVIDIA GPU can use the other one, torch's CPU build saves gigabytes. Whoever has told pip of an index of their
+# own gets torch from there.
+cpu_torch() {
+    command -v nvidia-smi > /dev/null && return
+    .venv/bin/python -m pip config list | grep -qE "index-url|find-links" && return
+    .venv/bin/python -m pip install -q --disable-pip-version-check --no-deps --retries 0 --timeout 15 \
+        --index-url https://download.pytorch.org/whl/cpu "$(grep '^torch==' requirements/policy.txt)" 2> /dev/null || true
+}
+
 [ -x .venv/bin/python ] || make_venv
 made_for=$(cat .venv/ros 2> /dev/null || echo wheels)
 [ "$made_for" = "${ROS_DISTRO:-wheels}" ] ||
@@ -54,6 +63,7 @@ lists=()
 [ -n "${ROS_DISTRO:-}" ] || lists+=(-r requirements/ros.txt)
 for name in "$@"; do lists+=(-r "requirements/$name.txt"); done
 say "installing $* (requirements/*.txt)"
+[[ " $* " != *" policy "* ]] || cpu_torch
 .venv/bin/python -m pip install -q --disable-pip-version-check -c requirements/constraints.txt "${lists[@]}"
 PYTHONWARNINGS=ignore .venv/bin/python -m pip install -q --disable-pip-version-check --no-deps --no-build-isolation -e .
 
