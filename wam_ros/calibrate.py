@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 from argparse import Namespace
+from collections.abc import Callable
 from datetime import datetime
 from pathlib import Path
 from typing import get_args
@@ -13,6 +14,7 @@ from scipy.spatial.transform import Rotation
 
 from wam_ros.calibration.captures import HELD_OUT, Captures, read_captures
 from wam_ros.calibration.guide import Guide
+from wam_ros.calibration.lenses import found_in, judged, look_at, pictures_in, told
 from wam_ros.core.board import STANDARD, Board, Dictionary
 from wam_ros.core.errors import ConfigError, mismatch
 from wam_ros.core.handeye.session import Result, Session
@@ -21,6 +23,7 @@ from wam_ros.core.transforms import invert, log
 from wam_ros.core.types import FloatArray
 from wam_ros.files.assets import load_robot
 from wam_ros.files.calibration import CalibrationFile, Placed, load, save
+from wam_ros.files.camera_info import load_camera_info, save_camera_info
 from wam_ros.files.easy_handeye import load_samples
 from wam_ros.vision.boards import picture
 from wam_ros.vision.print import write_board
@@ -36,20 +39,41 @@ def command(options: Namespace) -> list[str]:
         ConfigError: something is missing on the command line.
         CalibrationError: no calibration that can be believed; nothing is written.
     """
-    if options.what in ("captures", "samples", "show") and options.file is None:
+    if options.what in ("captures", "intrinsics", "samples", "show") and options.file is None:
         raise ConfigError(f"calibrate {options.what}: expected a file, got none; give its path")
-    if options.what == "board":
-        path = options.out or Path("board.pdf")
-        return [f"{path}: one page {write_board(_board(options), path)}; print without scaling and measure the line"]
-    if options.what == "samples":
-        return solve_samples(options.file, on_tool=not options.beside)
-    if options.what == "show":
-        return describe(load(options.file))
-    if options.what == "captures":
-        robot = load_robot(options.robot)
-        captures, skipped = read_captures(options.file, robot, _board(options))
-        return [*skipped, *finish(captures, captures.session.finish(), _out(options, robot))]
+    ways: dict[str, Callable[[Namespace], list[str]]] = {
+        "board": _print_board,
+        "captures": _captures,
+        "intrinsics": _intrinsics,
+        "samples": lambda given: solve_samples(given.file, on_tool=not given.beside),
+        "show": lambda given: describe(load(given.file)),
+    }
+    if options.what in ways:
+        return ways[options.what](options)
     return _simulated(options)
+
+
+def _print_board(options: Namespace) -> list[str]:
+    path = options.out or Path("board.pdf")
+    return [f"{path}: one page {write_board(_board(options), path)}; print without scaling and measure the line"]
+
+
+def _captures(options: Namespace) -> list[str]:
+    robot = load_robot(options.robot)
+    captures, said = read_captures(options.file, robot, _board(options))
+    return [*said, *finish(captures, captures.session.finish(), _out(options, robot))]
+
+
+def _intrinsics(options: Namespace) -> list[str]:
+    """Find a camera's intrinsics from a folder of pictures, check stated ones, and save."""
+    folder, board = options.file, _board(options)
+    camera, shots = folder.resolve().name, look_at(pictures_in(folder), board)
+    found = found_in(shots, board, camera)
+    verdict = [judged(shots, board, load_camera_info(options.stated), found)] if options.stated else []
+    path = options.out or Path(f"{camera}.yaml")
+    save_camera_info(found.optics, camera, path)
+    counted = f"{camera}: {len(shots.corners)} pictures of {board.title} count"
+    return [*shots.skipped, counted, f"{camera}: {told(found)}", *verdict, f"saved {path}, which ROS drivers read"]
 
 
 def _board(options: Namespace) -> Board:

@@ -15,11 +15,12 @@ from collections.abc import Callable, Mapping, Sequence
 from datetime import datetime
 from importlib.util import find_spec
 from pathlib import Path
-from typing import Any
+from typing import Any, get_args
 
 from wam_ros import __version__, evaluate, replay
 from wam_ros.bench import BENCHES
 from wam_ros.collect import command as recording
+from wam_ros.core.board import Kind
 from wam_ros.core.errors import ConfigError, WamError, mismatch
 from wam_ros.graph import PROGRAMS, TELEOP_SOURCES, RunOptions
 from wam_ros.training import conversion
@@ -109,28 +110,24 @@ def _add_calibrate(calibrate: argparse.ArgumentParser) -> None:
     calibrate.add_argument(
         "what",
         nargs="?",
-        choices=["robot", "board", "captures", "samples", "show"],
+        choices=["robot", "board", "captures", "intrinsics", "samples", "show"],
         default="robot",
         help="robot: capture, solve, verify, save (default); board: write it as PDF; captures: solve pictures and "
-        "joints that a file lists; samples: solve a file of "
+        "joints that a file lists; intrinsics: find how a camera sees from a folder of its pictures; samples: solve a file of "
         "easy_handeye2; show: say what a calibration file holds",
     )
-    calibrate.add_argument("file", nargs="?", type=Path, help="of captures, samples and show")
+    calibrate.add_argument("file", nargs="?", type=Path, help="that these read; folder of pictures for intrinsics")
     calibrate.add_argument("--robot", default="", help="name or YAML path")
     calibrate.add_argument("--auto", action="store_true", help="drive to the poses that help most")
     calibrate.add_argument("--poses", type=int, default=15, help="of each camera that an arm carries (default: 15)")
     calibrate.add_argument("--seed", type=int, default=0, help="of views and simulated errors (default: 0)")
-    calibrate.add_argument(
-        "--kind",
-        default="charuco",
-        choices=["charuco", "aprilgrid", "checkerboard"],
-        help="of board (default: charuco)",
-    )
+    calibrate.add_argument("--kind", default="charuco", choices=get_args(Kind), help="of board (default: charuco)")
     calibrate.add_argument("--squares", help="columns x rows of squares, or of tags (default: 11x8, 8x5 tags)")
     calibrate.add_argument("--square-mm", type=float, help="side of a square, or tag to tag (default: 20, 31.2)")
     calibrate.add_argument("--marker-mm", type=float, help="side of a marker or tag (default: 15, 24)")
     calibrate.add_argument("--dictionary", default="", help="of the markers (default: 6x6_250, apriltag_36h11)")
     calibrate.add_argument("--picture-height", type=int, default=960, help="of simulated pictures (default: 960)")
+    calibrate.add_argument("--stated", type=Path, help="camera_info file that intrinsics checks")
     calibrate.add_argument("--beside", action="store_true", help="samples of a camera beside the robot (eye on base)")
     calibrate.add_argument("--out", type=Path, help="file to write (default: board.pdf, or calibration-ROBOT.yaml)")
 

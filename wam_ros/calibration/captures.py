@@ -9,10 +9,10 @@ from datetime import datetime
 from pathlib import Path
 
 import numpy as np
-from PIL import Image, UnidentifiedImageError
 
+from wam_ros.calibration.lenses import found_in, look_at, read_picture, told
 from wam_ros.core.board import Board, Optics
-from wam_ros.core.errors import CalibrationError, ConfigError, mismatch
+from wam_ros.core.errors import CalibrationError
 from wam_ros.core.handeye.problem import Mount, Noise, Problem, Sighting
 from wam_ros.core.handeye.session import Result, Session
 from wam_ros.core.robot import Robot
@@ -81,10 +81,10 @@ class Capture:
 
 @dataclass(frozen=True)
 class CaptureList:
-    """A file that lists captures, in the order in which they were taken."""
+    """A file that lists captures, in the order in which they were taken; optics it does not state are found from them."""
 
-    optics: dict[str, Optics]
     captures: tuple[Capture, ...]
+    optics: dict[str, Optics] = field(default_factory=dict)
     serials: dict[str, str] = field(default_factory=dict)
 
 
@@ -92,34 +92,29 @@ def read_captures(path: Path, robot: Robot, board: Board) -> tuple[Captures, lis
     """Read a list of captures, every fifth held out.
 
     Returns:
-        The captures, and a line for every picture that does not count.
+        The captures, and a line for every camera whose optics were found and every picture that does not count.
 
     Raises:
         ConfigError: not such a list, or a picture cannot be read.
+        CalibrationError: optics are not stated, and the pictures do not say enough to find them.
     """
     listed = load_yaml(path, CaptureList)
-    unknown = {name for capture in listed.captures for name in capture.pictures} - set(listed.optics)
-    for name in sorted(unknown):
-        raise ConfigError(mismatch(f"{path}: optics", f"camera {name} among them", sorted(listed.optics), "add it"))
-    for name in listed.optics:
-        robot.camera(name)
-    serials = {name: listed.serials.get(name, "") for name in listed.optics}
-    captures, skipped = Captures(robot, board, listed.optics, serials), []
+    files: dict[str, list[Path]] = {}
+    for capture in listed.captures:
+        for name, file in capture.pictures.items():
+            robot.camera(name)
+            files.setdefault(name, []).append(path.parent / file)
+    lenses = {n: found_in(look_at(files[n], board), board, n) for n in sorted(files) if n not in listed.optics}
+    optics = {**listed.optics, **{name: found.optics for name, found in lenses.items()}}
+    serials = {name: listed.serials.get(name, "") for name in optics}
+    captures, skipped = Captures(robot, board, optics, serials), [f"{n}: {told(f)}" for n, f in lenses.items()]
     for number, capture in enumerate(listed.captures):
         seen = []
         for camera, file in capture.pictures.items():
             try:
-                seen.append(captures.see(camera, _read(path.parent / file)))
+                seen.append(captures.see(camera, read_picture(path.parent / file)))
             except CalibrationError as error:
                 skipped.append(f"{file}: does not count, {error}")
         held_out = number % HELD_OUT == HELD_OUT - 1
         captures.add(np.array(capture.position), seen, held_out=held_out)
     return captures, skipped
-
-
-def _read(path: Path) -> ByteImage:
-    try:
-        with Image.open(path) as picture:
-            return np.asarray(picture.convert("RGB"))
-    except (OSError, UnidentifiedImageError) as error:
-        raise ConfigError(f"{path}: is not a picture that can be read ({error}); take PNG or JPEG") from error
