@@ -12,6 +12,8 @@ from typing import get_args
 import numpy as np
 from scipy.spatial.transform import Rotation
 
+from wam_ros import calibrate_latency as latency
+from wam_ros import calibrate_live as live
 from wam_ros.calibration.captures import HELD_OUT, Captures, read_captures
 from wam_ros.calibration.guide import Guide
 from wam_ros.calibration.lenses import found_in, judged, look_at, pictures_in, told
@@ -47,9 +49,14 @@ def command(options: Namespace) -> list[str]:
         "intrinsics": _intrinsics,
         "samples": lambda given: solve_samples(given.file, on_tool=not given.beside),
         "show": lambda given: describe(load(given.file)),
+        "latency": lambda given: latency.command(given, _board(given)),
+        "clock": lambda given: [clock(given.out or Path("clock.html"))],
     }
     if options.what in ways:
         return ways[options.what](options)
+    if options.live:
+        content = live.command(options, _board(options), _out(options, load_robot(options.robot)))
+        return [*describe(content), *live.urdf_lines(content)]
     return _simulated(options)
 
 
@@ -131,6 +138,21 @@ def _against_truth(name: str, placed: Placed, truth: FloatArray) -> str:
     return f"{name}: {np.linalg.norm(error[:3]) * 1e3:.2f} mm and {np.degrees(np.linalg.norm(error[3:])):.3f} deg from the truth"
 
 
+def clock(path: Path) -> str:
+    """Write the page that shows a camera what time it is.
+
+    Raises:
+        ConfigError: the file cannot be written.
+    """
+    from wam_ros.vision.clock import page
+
+    try:
+        path.write_text(page(), encoding="utf-8")
+    except OSError as error:
+        raise ConfigError(f"{path}: cannot be written ({error.strerror}); choose another place") from error
+    return f"{path}: open it on the computer that stamps the pictures, whole screen, and film it with each camera"
+
+
 def solve_samples(path: Path, *, on_tool: bool) -> list[str]:
     """Solve a file of samples, every fifth held out, and return what there is to say.
 
@@ -175,9 +197,14 @@ def describe(content: CalibrationFile) -> list[str]:
         f"within {p.error_95_mm:.2f} mm and {p.error_95_deg:.3f} deg (95 %)"
         for name, p in placed.items()
     ]
+    return [*lines, *_residual_lines(content), *latency.latency_lines(content)]
+
+
+def _residual_lines(content: CalibrationFile) -> list[str]:
     r = content.residuals
+    if r is None:
+        return []
     return [
-        *lines,
         f"noise: corners {r.pixel_px:.2f} px, arm {r.robot_mm:.2f} mm and {r.robot_deg:.3f} deg; {r.rejected} of "
         f"{r.sightings} pictures left out",
         f"held out: {r.held_out} pictures, {r.held_out_mm:.2f} mm and {r.held_out_deg:.3f} deg off, "

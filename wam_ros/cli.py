@@ -110,15 +110,17 @@ def _add_calibrate(calibrate: argparse.ArgumentParser) -> None:
     calibrate.add_argument(
         "what",
         nargs="?",
-        choices=["robot", "board", "captures", "intrinsics", "samples", "show"],
+        choices=["robot", "board", "captures", "intrinsics", "samples", "show", "latency", "clock"],
         default="robot",
         help="robot: capture, solve, verify, save (default); board: write it as PDF; captures: solve pictures and "
         "joints that a file lists; intrinsics: find how a camera sees from a folder of its pictures; samples: solve a file of "
-        "easy_handeye2; show: say what a calibration file holds",
+        "easy_handeye2; show: say what a calibration file holds; latency: how late devices are, from a recorded dataset; clock: "
+        "the page with which cameras are timed",
     )
     calibrate.add_argument("file", nargs="?", type=Path, help="that these read; folder of pictures for intrinsics")
     calibrate.add_argument("--robot", default="", help="name or YAML path")
-    calibrate.add_argument("--auto", action="store_true", help="drive to the poses that help most")
+    calibrate.add_argument("--auto", action="store_true", help="a simulated robot before its board, without ROS")
+    _add_live(calibrate.add_argument_group("on the running robot, over ROS"))
     calibrate.add_argument("--poses", type=int, default=15, help="of each camera that an arm carries (default: 15)")
     calibrate.add_argument("--seed", type=int, default=0, help="of views and simulated errors (default: 0)")
     calibrate.add_argument("--kind", default="charuco", choices=get_args(Kind), help="of board (default: charuco)")
@@ -128,8 +130,30 @@ def _add_calibrate(calibrate: argparse.ArgumentParser) -> None:
     calibrate.add_argument("--dictionary", default="", help="of the markers (default: 6x6_250, apriltag_36h11)")
     calibrate.add_argument("--picture-height", type=int, default=960, help="of simulated pictures (default: 960)")
     calibrate.add_argument("--stated", type=Path, help="camera_info file that intrinsics checks")
+    late = calibrate.add_argument_group("latency")
+    late.add_argument("--episode", type=int, default=0, help="of the dataset (default: 0)")
+    late.add_argument("--seconds", type=float, default=20.0, help="of a twin's motion, with --auto (default: 20)")
+    late.add_argument(
+        "--late-ms", type=float, default=0.0, help="make a twin's commands and stamps so late (default: 0)"
+    )
     calibrate.add_argument("--beside", action="store_true", help="samples of a camera beside the robot (eye on base)")
     calibrate.add_argument("--out", type=Path, help="file to write (default: board.pdf, or calibration-ROBOT.yaml)")
+
+
+def _add_live(live: argparse._ArgumentGroup) -> None:
+    live.add_argument("--live", action="store_true", help="start the graph, and be led through it in the terminal")
+    live.add_argument(
+        "--move", default="hand", choices=["hand", "teleop", "drive"], help="how the arms get about (default: hand)"
+    )
+    live.add_argument("--teleop", default="", choices=["leader", "gamepad", "keyboard"], help="with --move teleop")
+    live.add_argument(
+        "--speed", type=float, default=0.15, help="share of the robot's limits when driving (default: 0.15)"
+    )
+    live.add_argument("--yes", action="store_true", help="do not ask before driving")
+    live.add_argument("--task", default="", help="name or YAML path: its workspace is kept to (default: a wide one)")
+    live.add_argument("--serials", default="", help="of the cameras, as in left_wrist=0815,head=0816")
+    live.add_argument("--pace", default="realtime", choices=["realtime", "lockstep"], help="of a simulated robot")
+    live.add_argument("--folder", type=Path, help="new folder for logs (default: runs/calibration-TIME)")
 
 
 def _run(options: argparse.Namespace) -> int:

@@ -21,7 +21,7 @@ Pace = Literal["realtime", "lockstep"]
 Value = str | int | float | bool
 
 #: Every program below ``wam_ros.nodes``; setup.py installs one executable for each.
-PROGRAMS = ("sim_robot", "policy", "motion", "safety", "teleop", "viewer", "recorder", "replay")
+PROGRAMS = ("sim_robot", "policy", "motion", "safety", "teleop", "viewer", "recorder", "replay", "calibration")
 
 #: What a person may lead the arms with; the scripted expert stands in for him.
 TELEOP_SOURCES = ("leader", "gamepad", "keyboard", "expert")
@@ -165,7 +165,7 @@ def build_graph(robot: Robot, task: Task, policy: Policy, options: RunOptions) -
     if not robot.simulated:
         del line["sim_robot"]
     if options.pace == "lockstep":
-        _close_ring(line)
+        close_ring(line)
     # A person stands outside the ring: simulated time cannot wait for him.
     if options.teleop:
         by_hand = {**about_robot, "source": options.teleop}
@@ -199,8 +199,8 @@ def _check_fits(robot: Robot, task: Task, policy: Policy, options: RunOptions) -
         raise ConfigError(f"pace lockstep needs a simulated robot and {robot.name} is real; choose pace realtime")
 
 
-def _close_ring(line: dict[str, dict[str, Value]]) -> None:
-    """Tell each node whose token it waits for; the first waits for the last."""
+def close_ring(line: dict[str, dict[str, Value]]) -> None:
+    """Tell each node of a line whose token it waits for; the first waits for the last."""
     names = list(line)
     for before, name in zip((names[-1], *names), names, strict=False):
         line[name]["lockstep_after"] = before

@@ -9,8 +9,10 @@ from __future__ import annotations
 import os
 from typing import TYPE_CHECKING, Any, TypeVar, cast
 
+from wam_ros.calibration_graph import CalibrationOptions, Move, plan_calibration
 from wam_ros.core.errors import ConfigError, mismatch
 from wam_ros.environment import additions
+from wam_ros.files.board import parse_board
 from wam_ros.graph import NodeSpec, Pace, RunOptions, make_plan
 from wam_ros.ros.orphan import RUNNER_PID
 
@@ -30,6 +32,18 @@ ARGUMENTS = {
     "console": ("false", "start the browser view with the operator's buttons; their token is logged"),
     "teleop": ("", "what a person may take over with: leader, gamepad, keyboard or expert; empty: nothing"),
     "record": ("", "folder of the dataset to record into; empty: no recorder"),
+}
+
+CALIBRATION_ARGUMENTS = {
+    "robot": ("", "name or YAML path"),
+    "task": ("", "name or YAML path, whose workspace is kept to; empty: a wide one"),
+    "board": ("", "as in {columns: 11, rows: 8, square_m: 0.02, marker_m: 0.015}; empty: that one"),
+    "move": ("hand", "how the arms get about: hand, teleop, or drive (by themselves, through motion)"),
+    "teleop": ("", "with move teleop: leader, gamepad or keyboard"),
+    "poses": ("15", "of each camera that an arm carries"),
+    "speed": ("0.15", "share of the robot's limits when driving"),
+    "serials": ("", "of the cameras, as in left_wrist=0815,head=0816"),
+    "out": ("", "the calibration file; empty: calibration-ROBOT.yaml"),
 }
 
 
@@ -65,16 +79,62 @@ def options_from(task: str, arguments: dict[str, str]) -> RunOptions:
     )
 
 
+def calibration_options(given: dict[str, str]) -> CalibrationOptions:
+    """Return the options that launch arguments stand for; what is not given is as by default.
+
+    Raises:
+        ConfigError: an argument is not what it should be.
+    """
+    arguments = {name: given.get(name, default) for name, (default, _) in CALIBRATION_ARGUMENTS.items()}
+    return CalibrationOptions(
+        arguments["robot"],
+        arguments["task"],
+        parse_board(arguments["board"]),
+        move=cast("Move", arguments["move"]),
+        teleop=arguments["teleop"],
+        poses=_number("poses", arguments["poses"], int),
+        speed_share=_number("speed", arguments["speed"], float),
+        serials=arguments["serials"],
+        out=arguments["out"],
+    )
+
+
 def from_graph(task: str) -> LaunchDescription:
     """Return the launch description of a task; the arguments are those of :data:`ARGUMENTS`."""
     from launch import LaunchDescription
-    from launch.actions import DeclareLaunchArgument, OpaqueFunction
+    from launch.actions import OpaqueFunction
 
-    declared = [
+    return LaunchDescription([*_declared(ARGUMENTS), OpaqueFunction(function=_entities, args=[task])])
+
+
+def from_calibration() -> LaunchDescription:
+    """Return the launch description of a calibration; the arguments are those of :data:`CALIBRATION_ARGUMENTS`."""
+    from launch import LaunchDescription
+    from launch.actions import OpaqueFunction
+
+    return LaunchDescription([*_declared(CALIBRATION_ARGUMENTS), OpaqueFunction(function=_calibration)])
+
+
+def _declared(arguments: dict[str, tuple[str, str]]) -> list[LaunchDescriptionEntity]:
+    from launch.actions import DeclareLaunchArgument
+
+    return [
         DeclareLaunchArgument(name, default_value=default, description=text)
-        for name, (default, text) in ARGUMENTS.items()
+        for name, (default, text) in arguments.items()
     ]
-    return LaunchDescription([*declared, OpaqueFunction(function=_entities, args=[task])])
+
+
+def _calibration(context: LaunchContext) -> list[LaunchDescriptionEntity]:
+    from launch.actions import LogInfo, SetEnvironmentVariable
+
+    given = {name: context.launch_configurations[name] for name in CALIBRATION_ARGUMENTS}
+    plan = plan_calibration(calibration_options(given))
+    environment = additions(os.environ, simulated=plan.robot.simulated) | {RUNNER_PID: str(os.getpid())}
+    variables = [SetEnvironmentVariable(name, value) for name, value in environment.items()]
+    hints = [] if plan.options.move == "hand" else beginnings(plan.robot.simulated)
+    ask = "ros2 service call /calibrate/{solve,verify,save} std_srvs/srv/Trigger"
+    told = [LogInfo(msg=f"to begin: {line}") for line in hints] + [LogInfo(msg=f"to end, one after the other: {ask}")]
+    return [*variables, *(_node(spec) for spec in plan.specs), *told]
 
 
 def _entities(context: LaunchContext, task: str) -> list[LaunchDescriptionEntity]:

@@ -84,7 +84,7 @@ def prepare(options: RunOptions, assignments: Sequence[str], episodes: int, fold
     require_new(folder)
     given = [parse(text) for text in assignments]
     if options.teleop == "keyboard" and not any((a.place, *a.path) == ("teleop", "terminal") for a in given):
-        given.append(Assignment("teleop", ("terminal",), _terminal()))
+        given.append(Assignment("teleop", ("terminal",), terminal_name()))
     if options.console and not any((a.place, *a.path) == ("viewer", "token") for a in given):
         given.append(Assignment("viewer", ("token",), token_urlsafe(9)))
     plan = make_plan(replace(options, params=node_parameters(given)))
@@ -105,7 +105,7 @@ def require_new(folder: Path) -> None:
         raise ConfigError(f"--out {folder}: expected a new or empty folder, got one that holds files; choose another")
 
 
-def _terminal() -> str:
+def terminal_name() -> str:
     """Return the name of the terminal that this process reads; its nodes have none of their own."""
     try:
         return os.ttyname(sys.stdin.fileno())

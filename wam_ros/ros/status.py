@@ -46,6 +46,7 @@ class StatusReporter:
     Args:
         node: the reporting node; the status is named ``wam/<node>``.
         read: returns level, message and values; called once per report on the node's executor.
+        name: of the node in whose place it reports; empty: its own.
     """
 
     def __init__(
@@ -53,8 +54,9 @@ class StatusReporter:
         node: Node,
         read: Callable[[], tuple[bytes, str, Mapping[str, Value]]],
         rate_hz: float = REPORT_RATE_HZ,
+        name: str = "",
     ) -> None:
-        self._node = node
+        self._node, self._name = node, name or node.get_name()
         self._read = read
         self._publisher = node.create_publisher(DiagnosticArray, "diagnostics", EVENT)
         self.timer: Timer = node.create_timer(1.0 / rate_hz, self.report, clock=steady_clock())
@@ -62,7 +64,7 @@ class StatusReporter:
     def report(self) -> None:
         """Publish the status as it is now."""
         level, message, values = self._read()
-        array = DiagnosticArray(status=[make_status(f"wam/{self._node.get_name()}", level, message, values)])
+        array = DiagnosticArray(status=[make_status(f"wam/{self._name}", level, message, values)])
         array.header.stamp = self._node.get_clock().now().to_msg()
         self._publisher.publish(array)
 

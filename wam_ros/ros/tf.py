@@ -6,6 +6,7 @@ Nothing in this package reads ``/tf``: kinematics come from the URDF. It serves 
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any
 
 from geometry_msgs.msg import TransformStamped
@@ -16,7 +17,7 @@ from wam_ros.core.robot import Robot
 from wam_ros.core.types import FloatArray
 from wam_ros.kinematics.links import Links
 from wam_ros.ros.convert import ns_to_stamp
-from wam_ros.ros.qos import EVENT
+from wam_ros.ros.qos import EVENT, LATCHED
 
 
 class LinkBroadcaster:
@@ -46,6 +47,26 @@ class LinkBroadcaster:
             self._publisher.publish(self._message(transforms=transforms(self._links, position, stamp_ns)))
 
 
+class StaticBroadcaster:
+    """Publishes frames that do not move relative to their parents, latched, on ``/tf_static``.
+
+    Attributes:
+        available: False without ``tf2_msgs``; :meth:`publish` then does nothing.
+    """
+
+    def __init__(self, node: Node) -> None:
+        message = transform_message()
+        self.available = message is not None
+        if message is not None:
+            self._message, self._publisher = message, node.create_publisher(message, "/tf_static", LATCHED)
+
+    def publish(self, frames: Mapping[tuple[str, str], FloatArray], stamp_ns: int) -> None:
+        """Publish (parent, child) to ``T_parent_child`` (4, 4)."""
+        if self.available:
+            placed = [transform(names, T, stamp_ns) for names, T in frames.items()]
+            self._publisher.publish(self._message(transforms=placed))
+
+
 def transform_message() -> Any:
     """Return the class of tf's message, None where it is not installed."""
     try:
@@ -57,15 +78,16 @@ def transform_message() -> Any:
 
 def transforms(links: Links, position: FloatArray, stamp_ns: int) -> list[TransformStamped]:
     """Return each link relative to its parent."""
-    poses = links.poses(position)
-    turns = Rotation.from_matrix(poses[:, :3, :3]).as_quat()
-    found = []
-    for (parent, child), pose, turn in zip(links.names, poses, turns, strict=True):
-        stamped = TransformStamped(child_frame_id=child)
-        stamped.header.frame_id = parent
-        stamped.header.stamp = ns_to_stamp(stamp_ns)
-        move, rotation = stamped.transform.translation, stamped.transform.rotation
-        move.x, move.y, move.z = pose[:3, 3].tolist()
-        rotation.x, rotation.y, rotation.z, rotation.w = turn.tolist()
-        found.append(stamped)
-    return found
+    return [transform(names, T, stamp_ns) for names, T in zip(links.names, links.poses(position), strict=True)]
+
+
+def transform(names: tuple[str, str], T_parent_child: FloatArray, stamp_ns: int) -> TransformStamped:
+    """Return a link, child ``names[1]``, relative to its parent, ``names[0]``."""
+    stamped = TransformStamped(child_frame_id=names[1])
+    stamped.header.frame_id = names[0]
+    stamped.header.stamp = ns_to_stamp(stamp_ns)
+    move, rotation = stamped.transform.translation, stamped.transform.rotation
+    move.x, move.y, move.z = T_parent_child[:3, 3].tolist()
+    turn = Rotation.from_matrix(T_parent_child[:3, :3]).as_quat()
+    rotation.x, rotation.y, rotation.z, rotation.w = turn.tolist()
+    return stamped

@@ -42,6 +42,7 @@ class Session:
         self._sightings: list[Sighting] = []
         self._held_out: set[int] = set()
         self._count = 0
+        self._assessed: tuple[int, Demands, Solution | None, str] | None = None
 
     @property
     def poses(self) -> int:
@@ -74,12 +75,26 @@ class Session:
         """Return what the solution is verified with."""
         return self._with([s for s in self._sightings if s.pose in self._held_out])
 
+    def assess(self, demands: Demands = ESTIMATING) -> tuple[Solution | None, str]:
+        """Return the solution so far, however uncertain, and what it lacks to reach what is demanded.
+
+        None while there is no solution, the empty sentence when nothing lacks. Asked again before the next pose, it
+        remembers; the estimate of a stricter question serves a later one that demands less.
+        """
+        known = self._assessed
+        if known is not None and known[0] == self._count and demands in (known[1], ESTIMATING):
+            return known[2], known[3]
+        solution: Solution | None
+        try:
+            solution, lacks = calibrate(self.problem(), demands).solution, ""
+        except CalibrationError as error:
+            solution, lacks = (None if demands == ESTIMATING else self.assess()[0]), str(error)
+        self._assessed = self._count, demands, solution, lacks
+        return solution, lacks
+
     def estimate(self) -> Solution | None:
         """Return the solution so far, however uncertain; None while there is none."""
-        try:
-            return calibrate(self.problem(), ESTIMATING).solution
-        except CalibrationError:
-            return None
+        return self.assess()[0]
 
     def finish(self, demands: Demands | None = None) -> Result:
         """Solve and verify.

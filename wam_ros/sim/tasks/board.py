@@ -9,9 +9,11 @@ from dataclasses import dataclass
 import mujoco
 import numpy as np
 from numpy.typing import NDArray
+from scipy.spatial.transform import Rotation
 
 from wam_ros.core.robot import Robot
 from wam_ros.core.task import Task
+from wam_ros.core.transforms import rigid
 from wam_ros.core.types import FloatArray
 from wam_ros.files.board import parse_board
 from wam_ros.files.load import from_data
@@ -84,6 +86,14 @@ class BoardTable:
             <geom name="board" type="plane" size="{width} {height} 0.01" material="board" contype="0" conaffinity="0"
                   pos="{o.board_x_m} {o.board_y_m} {o.table_top_z_m + ABOVE_TABLE_M}" quat="{np.cos(half)} 0 0 {np.sin(half)}"/>
           </worldbody></mujoco>"""
+
+    def pose(self) -> FloatArray:
+        """(4, 4) the board's frame, at its first corner, in the robot's base frame."""
+        o, (width, height) = self.options, self.board.size_m
+        middle = np.array([o.board_x_m, o.board_y_m, o.table_top_z_m + ABOVE_TABLE_M])
+        T_base_middle = rigid(Rotation.from_euler("z", o.board_yaw_rad - np.pi / 2).as_matrix(), middle)
+        corner: FloatArray = T_base_middle @ rigid(np.diag([1.0, -1.0, -1.0]), np.array([-width / 2, height / 2, 0.0]))
+        return corner
 
     def bind(self, model: mujoco.MjModel, data: mujoco.MjData) -> NDArray[np.int32]:
         """There is nothing to hold."""

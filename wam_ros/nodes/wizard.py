@@ -1,0 +1,197 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Talks a person through a live calibration in the terminal: what was seen, what is missing, what to do next.
+
+It asks the calibration node for everything through its services, as anybody may, and moves nothing itself.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, contextmanager
+from typing import Any
+
+import rclpy
+from rclpy.context import Context
+from rclpy.node import Node
+from rclpy.parameter import Parameter
+from rclpy.signals import SignalHandlerOptions
+from rich.console import Console
+from std_srvs.srv import SetBool, Trigger
+
+from wam_ros.calibration.survey import camera_lines
+from wam_ros.core.errors import CalibrationError, RunError
+from wam_ros.core.robot import Robot
+from wam_ros.report.witness import Witness
+from wam_ros.ros.arming import Arming
+from wam_ros.ros.executor import LeanExecutor
+from wam_ros.ros.listen import SideListener
+from wam_ros.ros.terminal import Terminal
+from wam_ros.ros.wait import Patience, Waiter
+
+#: Keys of the terminal: what they ask for, and its explanation.
+KEYS = {"c": "capture", "s": "solve", "d": "discard"}
+HELP = "keys: c look now · s solve, verify and save · d forget all and begin anew · q leave"
+#: A solution of many cameras on a slow computer [s].
+SOLVING_S = 300.0
+
+
+def lead_through(robot: Robot, move: str, console: Console, *, check: Callable[[], None], by_keys: bool) -> None:
+    """Lead through a calibration on a graph that has been started, until its file is saved.
+
+    Args:
+        robot: of the graph.
+        move: how its arms get about: hand, teleop or drive.
+        console: of the person.
+        check: raises a WamError when a needed process has ended.
+        by_keys: a person sits at a terminal, and decides when it is enough.
+
+    Raises:
+        CalibrationError: no calibration that can be believed; nothing is saved.
+        RunError: something never came.
+        ConfigError: there is no terminal.
+    """
+    with _at_work(robot, console, check) as wizard:
+        wizard.get_ready(arm=move != "hand")
+        try:
+            wizard.capture(move == "drive", by_keys)
+            wizard.solve_and_save()
+        except BaseException:
+            wizard.arming.let_go()
+            raise
+        if move != "hand":
+            wizard.arming.disarm()
+
+
+@contextmanager
+def _at_work(*parts: Any) -> Iterator[Wizard]:
+    context = Context()
+    with ExitStack() as stack:
+        rclpy.init(context=context, args=[], signal_handler_options=SignalHandlerOptions.NO)
+        stack.callback(rclpy.try_shutdown, context=context)
+        wizard = Wizard(*parts, context=context)
+        stack.callback(wizard.destroy_node)
+        yield wizard
+
+
+class Wizard(Node):
+    """A person's ears and mouth in the graph.
+
+    Attributes:
+        arming: readies and arms the graph.
+    """
+
+    def __init__(self, robot: Robot, console: Console, check: Callable[[], None], **node_args: Any) -> None:
+        clock = Parameter("use_sim_time", value=robot.simulated)
+        super().__init__("wizard", parameter_overrides=[clock], **node_args)
+        self._robot, self._console, self._patience = robot, console, Patience()
+        self._spinner = LeanExecutor(context=self.context)
+        self._spinner.add_node(self)
+        self._waiter = Waiter(self._spinner, check)
+        self._witness = Witness(robot, lambda: int(self.get_clock().now().nanoseconds))
+        SideListener(self, robot, self._witness, [])
+        self.arming = Arming(self, self._waiter, self._witness, self._wait_for, self._patience)
+        self._asked = {
+            name: self.create_client(Trigger, f"calibrate/{name}")
+            for name in ("capture", "solve", "verify", "save", "discard")
+        }
+        self._play = self.create_client(SetBool, "sim/play")
+        self._told, self._advice = 0, ""
+
+    def destroy_node(self) -> None:
+        """Leave the graph."""
+        self._spinner.shutdown()
+        super().destroy_node()
+
+    # -- the way through -------------------------------------------------------------------
+
+    def get_ready(self, *, arm: bool) -> None:
+        """Wait until the calibration can see; arm where the arms are to be commanded."""
+        for name in ("calibration", "motion", "safety"):
+            self._await_report(name)
+        self._wait_for("camera_info of every camera")
+        self._waiter.until(
+            lambda: self._figures().get("state", "BLIND") != "BLIND", self._patience.arm_s, lambda: self._figure("news")
+        )
+        if arm:
+            self.arming.arm()
+        if self._robot.simulated:
+            self._waiter.call(self._play, SetBool.Request(data=True))
+
+    def _await_report(self, name: str) -> None:
+        self._wait_for(f"node {name}")
+        self._waiter.until(
+            lambda: bool(self._witness.report(name).values),
+            self._patience.ready_s,
+            lambda: f"node {name} never reported on diagnostics; look at its log",
+        )
+
+    def capture(self, drives: bool, by_keys: bool) -> None:
+        """Tell what happens until it is enough."""
+        terminal = Terminal() if by_keys else None
+        if terminal is not None:
+            self._console.print(HELP, style="dim", highlight=False)
+        try:
+            while not self._enough(drives, terminal):
+                self._tell()
+                self._waiter.gulp()
+        finally:
+            self._tell()
+            if terminal is not None:
+                terminal.close()
+
+    def solve_and_save(self) -> None:
+        """Solve, verify and save."""
+        if self._figure("verified") != "1":
+            self._ask("solve")
+        self._waiter.until(self._solved, SOLVING_S, lambda: "the calibration was never solved; look at its node's log")
+        answer = self._waiter.call(self._asked["save"], Trigger.Request())
+        self._tell()
+        if not answer.success:
+            raise CalibrationError(answer.message)
+        self._console.print(answer.message, highlight=False, markup=False, soft_wrap=True)
+
+    def _enough(self, drives: bool, terminal: Terminal | None) -> bool:
+        if drives and self._witness.state == "STOPPED":
+            raise RunError(f"safety has stopped the arms: {self._witness.cause}; nothing is saved")
+        for key in terminal.read() if terminal is not None else "":
+            if key == "q":
+                raise KeyboardInterrupt
+            if key == "s":
+                return True
+            if key in KEYS:
+                self._console.print(self._ask(KEYS[key]), style="dim", highlight=False)
+        if drives:
+            return self._figure("finished") == "1" and self._figure("state") == "WAITING"
+        return terminal is None and self._figures().get("lacks") == ""
+
+    def _solved(self) -> bool:
+        answer = self._waiter.call(self._asked["verify"], Trigger.Request())
+        return answer.success or not answer.message.startswith("still")
+
+    def _ask(self, name: str) -> str:
+        return str(self._waiter.call(self._asked[name], Trigger.Request()).message)
+
+    # -- what is said ----------------------------------------------------------------------
+
+    def _figures(self) -> dict[str, str]:
+        return dict(self._witness.report("calibration").values)
+
+    def _figure(self, name: str) -> str:
+        return self._figures().get(name, "")
+
+    def _wait_for(self, what: str) -> None:
+        self._console.print(f"waiting for {what}", style="dim", highlight=False)
+
+    def _tell(self) -> None:
+        told, advice = int(self._figure("told") or 0), self._figure("advice")
+        if told != self._told:
+            self._told = told
+            self._console.print(self._figure("news"), highlight=False, markup=False, soft_wrap=True)
+            for line in camera_lines(self._figures(), [camera.name for camera in self._robot.cameras]):
+                self._console.print(f"  {line}", highlight=False, markup=False, soft_wrap=True)
+            if self._figure("lacks"):
+                self._console.print(f"  still: {self._figure('lacks')}", style="dim", highlight=False, markup=False)
+        if advice != self._advice:
+            self._advice = advice
+            if advice:
+                self._console.print(f"next: {advice}", style="bold", highlight=False, markup=False)
