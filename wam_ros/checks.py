@@ -36,6 +36,7 @@ def check(kind: str, name: str) -> list[str]:
 
 def check_robot(name: str) -> list[str]:
     """Check a robot's YAML, that its URDF has what it names, and that its limits lie within the URDF's."""
+    from wam_ros.files.calibrated import latency_sources
     from wam_ros.kinematics.description import full_model
 
     robot = load_robot(name)
@@ -51,7 +52,7 @@ def check_robot(name: str) -> list[str]:
             raise ConfigError(mismatch(f"camera {camera.name}: arm", arms, camera.arm, "name the arm that carries it"))
         size = f"{camera.width}x{camera.height} at {camera.rate_hz:g} Hz"
         lines.append(f"camera {camera.name}: {size}, {'with' if camera.depth else 'without'} depth, {camera.color}")
-    return [*lines, "good"]
+    return [*lines, *latency_sources(robot), "good"]
 
 
 def check_task(name: str) -> list[str]:

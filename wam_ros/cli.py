@@ -96,6 +96,7 @@ def _add_run(run: argparse.ArgumentParser) -> None:
     )
     run.add_argument("--disturb", action="store_true", help="push the workpiece and let one grip of each attempt slip")
     run.add_argument("--latency-ms", type=float, help="declared inference latency (default: 190 in lockstep)")
+    run.add_argument("--calibration", type=Path, metavar="FILE", help="of the robot, instead of the one its file names")
     run.add_argument("--teleop", default="", choices=TELEOP_SOURCES, help="what a person may take over with")
     run.add_argument("--record", default="", metavar="DATASET", help="each attempt is recorded into this dataset")
     shown = run.add_mutually_exclusive_group()
@@ -159,7 +160,7 @@ def _add_live(live: argparse._ArgumentGroup) -> None:
 def _run(options: argparse.Namespace) -> int:
     from rich.console import Console
 
-    from wam_ros.run import play, prepare, show
+    from wam_ros.run import calibrated, play, prepare, show
 
     folder = options.out or Path("runs") / f"{Path(options.task).stem}-{datetime.now():%Y%m%d-%H%M%S}"
     wished = RunOptions(
@@ -176,7 +177,7 @@ def _run(options: argparse.Namespace) -> int:
         teleop=options.teleop,
         record=options.record,
     )
-    plan = prepare(wished, options.set, options.episodes, folder)
+    plan = prepare(wished, [*options.set, *calibrated(options.calibration)], options.episodes, folder)
     console = Console(highlight=False)
     result = play(plan, options.episodes, folder, console)
     show(result, console)

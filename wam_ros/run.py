@@ -94,6 +94,11 @@ def prepare(options: RunOptions, assignments: Sequence[str], episodes: int, fold
     return plan
 
 
+def calibrated(file: Path | None) -> list[str]:
+    """Return the assignment that puts a calibration file in force; none without one."""
+    return [] if file is None else [f"robot.calibration={file.resolve()}"]
+
+
 def require_new(folder: Path) -> None:
     """Refuse a folder that holds something.
 

@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -16,6 +17,7 @@ from wam_ros.core.errors import CalibrationError, ConfigError
 from wam_ros.core.place import Lateness, Place
 from wam_ros.core.transforms import exp
 from wam_ros.files.assets import load_robot
+from wam_ros.files.calibrated import latency_sources
 from wam_ros.files.calibration import CalibratedCamera, CalibrationFile, Placed, load, save, with_latencies
 from wam_ros.kinematics.description import urdf_text
 from wam_ros.kinematics.forward import Kinematics
@@ -76,6 +78,31 @@ def test_reading_it_twice_changes_nothing_more_and_paths_may_move(tmp_path):
 
     again.write_text(yaml.safe_dump(to_data(robot)))
     assert load_robot(str(again)) == robot
+
+
+def test_a_run_is_given_a_calibration_file_by_option(tmp_path, monkeypatch):
+    from wam_ros.graph import RunOptions
+    from wam_ros.run import calibrated, prepare
+
+    monkeypatch.chdir(tmp_path)
+    save(content(), tmp_path / "cell.yaml")
+    options = RunOptions("towel_fold", robot="sim_r1_lite", policy="hold")
+    plan = prepare(options, calibrated(Path("cell.yaml")), 1, tmp_path / "run")
+    assert plan.robot.camera("head").latency_s == 0.033
+    (read,) = {str(spec.params["robot"]) for spec in plan.specs}
+    assert load_robot(read) == plan.robot, "every node reads the same"
+    assert calibrated(None) == []
+    save(content(robot="another"), tmp_path / "cell.yaml")
+    with pytest.raises(CalibrationError, match="got another"):
+        prepare(options, calibrated(Path("cell.yaml")), 1, tmp_path / "again")
+
+
+def test_it_is_said_how_late_each_device_is_taken_to_be_and_by_whom(tmp_path):
+    said = latency_sources(load_robot(named(tmp_path, content(), cameras=[{"name": "right_wrist", "latency_s": 0.01}])))
+    assert any(line.startswith("latency of head: 33.0 ms (+- 1.0 ms, screen, 2026-01-01, ") for line in said)
+    assert "latency of right_wrist: 10.0 ms (the robot file)" in said
+    assert "latency of left_wrist: 0.0 ms (nobody has measured it)" in said
+    assert any(line.startswith("latency of gripper right: 90.0 ms") for line in said)
 
 
 def test_a_twin_stands_as_its_urdf_says_whatever_a_calibration_believes(tmp_path):

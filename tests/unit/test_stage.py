@@ -3,6 +3,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 from hypothesis import given, settings
@@ -23,10 +25,11 @@ ACCELERATION = ROBOT.motion_limits()[1]
 
 
 class Rig:
-    """A stage, a robot that follows at once, and fake time."""
+    """A stage, a robot that follows at once, or some ticks late, and fake time."""
 
-    def __init__(self) -> None:
-        self.stage = MotionStage(Splicer.for_robot(ROBOT), ROBOT, BOUNDS)
+    def __init__(self, robot=ROBOT) -> None:
+        self.stage = MotionStage(Splicer.for_robot(robot), robot, BOUNDS)
+        self.late_ticks = 0
         self.now_ns = 10**9
         self.robot = np.array(READY)
         self.safety: State | None = State.ARMED
@@ -48,6 +51,8 @@ class Rig:
             return None
         held = self.robot[self.blocked] if self.blocked is not None else 0.0
         self.robot = np.array(setpoint.position)
+        if self.late_ticks:
+            self.robot = self.sent[-self.late_ticks] if len(self.sent) >= self.late_ticks else np.array(READY)
         if self.blocked is not None:
             self.robot[self.blocked] = held
         self.sent.append(np.array(setpoint.position))
@@ -193,6 +198,19 @@ def test_a_blocked_joint_is_noticed_and_rests_where_it_is(rig):
     rig.run(2.5)
     assert rig.stage.fault == f"TRACKING:{ROBOT.joint_names[1]}"
     assert np.isclose(rig.sent[-1][1], READY[1])
+
+
+def test_an_arm_that_is_calibrated_to_be_late_is_given_that_time():
+    calibrated = replace(ROBOT, arms=tuple(replace(arm, latency_s=0.4) for arm in ROBOT.arms))
+    faults = []
+    for robot in (ROBOT, calibrated):
+        rig = Rig(robot)
+        rig.late_ticks = 60
+        rig.run(0.05)
+        assert rig.chunk(reach_rad=2.4)
+        rig.run(2.0)
+        faults.append(rig.stage.fault)
+    assert faults == [f"TRACKING:{ROBOT.joint_names[0]}", ""]
 
 
 def test_a_gripper_that_holds_something_is_no_fault(rig):

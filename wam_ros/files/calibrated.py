@@ -34,6 +34,22 @@ def calibrated(robot: Robot, path: Path) -> Robot:
     )
 
 
+def latency_sources(robot: Robot) -> list[str]:
+    """Return a line for each camera, arm and gripper: how late it is taken to be, and who says so."""
+    measured = load(Path(robot.calibration)).latencies if robot.calibration else {}
+    devices = {camera.name: camera.latency_s for camera in robot.cameras}
+    devices |= {arm_key(arm.name): arm.latency_s for arm in robot.arms}
+    devices |= {gripper_key(arm.name): arm.gripper.latency_s for arm in robot.arms}
+    lines = []
+    for name, latency_s in devices.items():
+        source = "the robot file" if latency_s else "nobody has measured it"
+        if name in measured:
+            late = measured[name]
+            source = f"+- {1e3 * late.interval_s:.1f} ms, {late.method}, {late.date}, {robot.calibration}"
+        lines.append(f"latency of {name}: {1e3 * latency_s:.1f} ms ({source})")
+    return lines
+
+
 def arm_key(arm: str) -> str:
     """Return what an arm is called among the latencies."""
     return f"arm {arm}"

@@ -30,6 +30,8 @@ from wam_ros.motion.splicer import Setpoint, Splicer
 #: Ticks between two rows of what is published as committed: a quarter of the messages' cost, and a quintic
 #: through position, velocity and acceleration 40 ms apart is the motion itself to a few microradians.
 COMMITTED_EVERY = 4
+#: A sound arm is at most so many times as late as its calibration found it.
+LATER = 2.0
 
 
 class Phase(Enum):
@@ -88,7 +90,8 @@ class MotionStage:
         self._measured: FloatArray | None = None
         self._begins: FloatArray | None = None
         self._meter = MotionMeter(1.0 / robot.command_rate_hz)
-        self._sent: deque[FloatArray] = deque(maxlen=max(2, round(bounds.lag_s * robot.command_rate_hz)))
+        lag_s = max([bounds.lag_s, *(LATER * arm.latency_s for arm in robot.arms)])
+        self._sent: deque[FloatArray] = deque(maxlen=max(2, round(lag_s * robot.command_rate_hz)))
         self._silent_from_ns = 0
 
     # -- what is heard ---------------------------------------------------------------------
