@@ -27,6 +27,8 @@ if TYPE_CHECKING:
     from rich.console import Console
 
     from wam_ros.report.evaluation import Evaluation, Side
+    from wam_ros.report.summary import Attempt
+    from wam_ros.report.trial_log import TrialLog
 
 EPISODES = 20
 OK, OPEN, INTERRUPTED = 0, 1, 130
@@ -59,7 +61,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     add("--block", type=int, default=1, help="pairs made before the policies take turns again (default: 1)")
     add("--order-seed", type=int, help="of names and order in a comparison (default: drawn)")
     add("--marks", type=Path, metavar="FILE", help="make no attempt: report the trials that this file lists")
-    add("--out", type=Path, help="new folder for the results (default: runs/eval-TASK-TIME)")
+    add("--out", type=Path, help="folder for the results; started again, it goes on (default: runs/eval-TASK-TIME)")
 
 
 def command(options: argparse.Namespace) -> int:
@@ -73,11 +75,13 @@ def command(options: argparse.Namespace) -> int:
     """
     from rich.console import Console
 
+    from wam_ros.report.trial_log import said_before
     from wam_ros.run import require_new
 
     folder = options.out or Path("runs") / f"eval-{Path(options.task).stem}-{datetime.now():%Y%m%d-%H%M%S}"
     console = Console(highlight=False)
-    require_new(folder)
+    if options.marks or not said_before(folder):
+        require_new(folder)
     if options.marks:
         evaluation, code = _of_marks(options), OK
     else:
@@ -129,6 +133,7 @@ class Series:
             ConfigError: what does not fit, before anything is started.
         """
         from wam_ros.report.evaluation import Evaluation
+        from wam_ros.report.trial_log import said_before
 
         if options.episodes < 0 or options.block < 1:
             given = f"{options.episodes} and {options.block}"
@@ -139,7 +144,8 @@ class Series:
         robot = load_robot(options.robot or task.default_robot)
         options.pace = options.pace or ("lockstep" if robot.simulated else "realtime")
         question = Question(*options.tell_apart) if options.against else None
-        order_seed = secrets.randbits(32) if options.order_seed is None else options.order_seed
+        asked, drawn = options.order_seed, said_before(folder).get("order_seed")
+        order_seed = next(seed for seed in (asked, drawn, secrets.randbits(32)) if seed is not None)
         if order_seed < 0:
             raise ConfigError(mismatch("--order-seed", "0 or more", order_seed, "choose another"))
         evaluation = Evaluation(task, robot.name, [], question=question)
@@ -175,17 +181,41 @@ class Series:
         return min(given or self.rule.most_pairs, self.rule.most_pairs) if self.rule else given or EPISODES
 
     def make(self) -> tuple[Evaluation, int]:
-        """Make the trials; return what they came to, and the exit code."""
-        evaluation = self.evaluation
-        for number, turns in enumerate(self._turns(), 1):
-            for side in self._order(number):
-                code = self._play(side, turns)
+        """Make the trials that are not made yet; return what all came to, and the exit code."""
+        evaluation, log = self.evaluation, self._log()
+        decided = bool(log.kept) and self._decided()
+        for turn in () if decided else self._left():
+            for side, numbers in turn:
+                code = self._play(side, numbers, log)
                 if code != OK:
                     return evaluation, code
             if self._decided():
                 break
         evaluation.complete = True
         return evaluation, OK
+
+    def _log(self) -> TrialLog:
+        """Open the log, and take over what was made before."""
+        from wam_ros.report.trial_log import TrialLog
+        from wam_ros.report.versions import versions
+
+        sides = {side.name: side for side in self.evaluation.sides}
+        policies = {name: {"policy": side.policy, **side.identity} for name, side in sides.items()}
+        question = vars(self.evaluation.question) if self.evaluation.question else None
+        said = {**self.evaluation.settings, **policies, "question": question, "versions": versions()}
+        log = TrialLog(self.folder, said)
+        for kept in log.kept:
+            sides[kept.trial.policy].add(kept)
+        if log.kept:
+            self.console.print(f"going on; trials made before: {len(log.kept)}", style="dim")
+        return log
+
+    def _left(self) -> Iterator[list[tuple[Side, range]]]:
+        """Of each turn that is not made, who makes which attempts in which order."""
+        for number, turns in enumerate(self._turns(), 1):
+            sides = ((side, turns[max(0, len(side.trials) + 1 - turns[0]) :]) for side in self._order(number))
+            if left := [(side, numbers) for side, numbers in sides if numbers]:
+                yield left
 
     def _turns(self) -> Iterator[range]:
         """Attempt numbers of each turn: all at once for one policy, a block for two."""
@@ -197,22 +227,31 @@ class Series:
         sides = {side.name: side for side in self.evaluation.sides}
         return [sides[name] for name in self.order.order(number)] if self.rule else list(sides.values())
 
-    def _play(self, side: Side, numbers: range) -> int:
+    def _play(self, side: Side, numbers: range, log: TrialLog) -> int:
         """Make attempts of one policy; return an exit code."""
+        from wam_ros.report.evaluation import kept_of
         from wam_ros.run import play
 
+        def keep(number: int, attempt: Attempt) -> None:
+            kept = kept_of(attempt, side.name, numbers[number - 1])
+            side.add(kept)
+            log.add(kept)
+
         shown_as = self.order.label(side.name) if self.rule else ""
-        folder = self.folder / "runs" / f"{numbers[0]:04d}{'-' + shown_as.replace(' ', '-') if shown_as else ''}"
+        folder = self._run_folder(f"{numbers[0]:04d}{'-' + shown_as.replace(' ', '-') if shown_as else ''}")
         plan = self._plan(side.name, numbers[0], folder)
         if _identity(plan) != side.identity:
             raise ConfigError(f"{shown_as or side.policy}: a description or checkpoint changed meanwhile; begin anew")
-        result = play(plan, len(numbers), folder, self.console, shown_as)
-        for number, attempt in zip(numbers, result.run.attempts, strict=False):
-            side.add(attempt, number)
+        result = play(plan, len(numbers), folder, self.console, shown_as, keep)
         if result.run.complete:
             return OK
         self.evaluation.error = result.run.error or "a run ended early"
         return INTERRUPTED if result.interrupted else OPEN
+
+    def _run_folder(self, name: str) -> Path:
+        """Return a new folder; one of that name may hold a run that ended before its first attempt did."""
+        folder = self.folder / "runs" / name
+        return folder if not folder.exists() else self._run_folder(f"{name}-again")
 
     def _decided(self) -> bool:
         if self.rule is None:

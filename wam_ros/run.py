@@ -6,7 +6,7 @@ from __future__ import annotations
 import os
 import signal
 import sys
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from importlib.util import find_spec
 from pathlib import Path
@@ -24,7 +24,7 @@ from wam_ros.overrides import Assignment, apply, node_parameters, parse
 from wam_ros.runner import NodeEndedError, Runner
 
 if TYPE_CHECKING:
-    from wam_ros.report.summary import Run
+    from wam_ros.report.summary import Attempt, Run
 
 
 @dataclass(frozen=True)
@@ -119,7 +119,14 @@ def terminal_name() -> str:
         raise ConfigError(mismatch("--teleop keyboard", "a terminal", "none", remedy)) from error
 
 
-def play(plan: Plan, episodes: int, folder: Path, console: Console, shown_as: str = "") -> Result:
+def play(
+    plan: Plan,
+    episodes: int,
+    folder: Path,
+    console: Console,
+    shown_as: str = "",
+    on_attempt: Callable[[int, Attempt], None] = lambda _number, _attempt: None,
+) -> Result:
     """Run the attempts of a plan; whatever happens, the graph has ended when this returns.
 
     Args:
@@ -128,6 +135,7 @@ def play(plan: Plan, episodes: int, folder: Path, console: Console, shown_as: st
         folder: of the run.
         console: shows how it goes.
         shown_as: the policy's name for the operator, who must not know its own.
+        on_attempt: is given each attempt, and its number from 1, as soon as it is over.
 
     Raises:
         ConfigError: the ROS domain is in use.
@@ -137,6 +145,7 @@ def play(plan: Plan, episodes: int, folder: Path, console: Console, shown_as: st
     from wam_ros.report.blinded import Blinded
     from wam_ros.report.folder import write_run
     from wam_ros.report.progress import Progress
+    from wam_ros.report.trial_log import Handing
     from wam_ros.ros.presence import require_free_domain
 
     with Interrupts() as interrupts:
@@ -145,7 +154,8 @@ def play(plan: Plan, episodes: int, folder: Path, console: Console, shown_as: st
         with Runner(plan.specs, folder, os.environ) as runner, Progress(console) as progress:
             _say_where(plan, console)
             parts = plan.robot, plan.task, plan.policy, plan.options
-            listener = Blinded(progress, shown_as) if shown_as else progress
+            shown = Blinded(progress, shown_as) if shown_as else progress
+            listener = Handing(shown, on_attempt)
             run = run_attempts(*parts, folder, listener, episodes=episodes, check=runner.check)
         run.memory_mb.update(runner.peak_memory_mb)
         write_run(folder, run, plan.robot, plan.policy)

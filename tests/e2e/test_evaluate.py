@@ -42,3 +42,11 @@ def test_a_blind_comparison_of_one_pair_stays_open_and_tells_all_only_at_its_end
     assert data["policies"]["A"]["policy_sha256"] != data["policies"]["B"]["policy_sha256"]
     assert {path.suffix for path in (out / "failures").iterdir()} == {".jpg"}
     assert not processes_of(out)
+    # It ended before the second trial was written down: started again, it makes that one alone, under its old name.
+    log = out / "trials.jsonl"
+    log.write_bytes(b"".join(log.read_bytes().splitlines(keepends=True)[:-1]))
+    done = subprocess.run(command, env=environment, capture_output=True, text=True, timeout=LIMIT_S, check=False)
+    assert done.returncode == 1, done.stderr
+    assert "going on; trials made before: 1" in done.stdout
+    assert ("policy 1" in done.stdout) != ("policy 2" in done.stdout)
+    assert json.loads((out / "eval.json").read_text())["trials"] == data["trials"]

@@ -21,8 +21,9 @@ from wam_ros.files.assets import load_policy, load_task
 from wam_ros.files.identity import identity_of
 from wam_ros.files.marks import read_marks
 from wam_ros.report.blinded import Blinded
-from wam_ros.report.evaluation import Evaluation, Side, write_evaluation
+from wam_ros.report.evaluation import Evaluation, Side, kept_of, write_evaluation
 from wam_ros.report.progress import Moment, Progress
+from wam_ros.report.trial_log import LOG, TrialLog
 
 SUCCESS = (4, "success", 4.0, "")
 TIMEOUT = (2, "timeout", 20.0, "")
@@ -40,7 +41,7 @@ def evaluation(robot, task):
     sides = [Side("A", "<new>", {"policy_sha256": "a" * 64}), Side("B", "old", {"policy_sha256": "b" * 64})]
     for number, endings in enumerate(zip((SUCCESS, SUCCESS, STOPPED), (TIMEOUT, SUCCESS, TIMEOUT), strict=True), 1):
         for side, ending in zip(sides, endings, strict=True):
-            side.add(report_support.attempt(robot, 7 + number, *ending), number)
+            side.add(kept_of(report_support.attempt(robot, 7 + number, *ending), side.name, number))
     verdict = Verdict(Decision.NOT_SHOWN, 3, 2, 1)
     return Evaluation(task, robot.name, sides, {"pace": "lockstep"}, True, "", Question(), verdict)
 
@@ -103,6 +104,41 @@ def test_an_identity_follows_every_value_that_matters(robot, task):
     assert one == identity_of(robot, task, load_policy("hold"))
     other = identity_of(robot, dataclasses.replace(task, timeout_s=19.0), dataclasses.replace(policy, horizon=31))
     assert {key for key in one if one[key] != other[key]} == {"task_sha256", "policy_sha256"}
+
+
+def test_trials_that_were_written_down_are_there_again_but_for_a_line_that_was_cut_off(tmp_path, robot):
+    said = {"pace": "lockstep", "A": {"policy": "mine", "policy_sha256": "a"}}
+    log, begun = TrialLog(tmp_path / "out", said), tmp_path / "out" / LOG
+    made = [
+        kept_of(report_support.attempt(robot, 7 + n, *ending), "A", n) for n, ending in enumerate((SUCCESS, TIMEOUT), 1)
+    ]
+    for kept in made:
+        log.add(kept)
+    whole = begun.read_bytes()
+    begun.write_bytes(whole + whole[-40:-1])
+    again = TrialLog(tmp_path / "out", said)
+    assert again.kept == made
+    assert begun.read_bytes() == whole
+    sides = [Side("A", "mine"), Side("A", "mine")]
+    for kept, read in zip(made, again.kept, strict=True):
+        sides[0].add(kept)
+        sides[1].add(read)
+    assert sides[0] == sides[1]
+
+
+@pytest.mark.parametrize(
+    ("changes", "sentence"),
+    [
+        ({"A": {"policy": "mine", "policy_sha256": "b"}}, ": A: policy_sha256: expected a, got b"),
+        ({"pace": "realtime"}, ": pace: expected lockstep, got realtime"),
+        ({"first_seed": 3}, ": first_seed: expected None, got 3"),
+    ],
+)
+def test_an_evaluation_goes_on_only_as_what_it_was(tmp_path, changes, sentence):
+    said = {"pace": "lockstep", "A": {"policy": "mine", "policy_sha256": "a"}}
+    TrialLog(tmp_path, said)
+    with pytest.raises(ConfigError, match=re.escape(sentence)):
+        TrialLog(tmp_path, said | changes)
 
 
 def marks_file(tmp_path, *trials, policies=("mine",), **more):

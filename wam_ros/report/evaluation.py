@@ -33,6 +33,42 @@ class Failure:
         return self.pictures.get(SCENE) or next(iter(self.pictures.values()))
 
 
+@dataclass(frozen=True)
+class Kept:
+    """What an evaluation keeps of an attempt.
+
+    Attributes:
+        figures: see :attr:`wam_ros.report.summary.Attempt.figures`.
+        last: what was seen last, if it failed.
+    """
+
+    trial: Trial
+    latency_ms: list[float]
+    skew_ms: list[float]
+    figures: Mapping[str, float]
+    last: Failure | None
+
+
+def kept_of(attempt: Attempt, side: str, number: int) -> Kept:
+    """Return what is kept of the attempt that has this number among those of a side."""
+    why = attempt.stop_cause or attempt.ending
+    trial = Trial(
+        policy=side,
+        number=number,
+        seed=attempt.seed,
+        success=attempt.success,
+        progress=attempt.progress,
+        stages=attempt.stages,
+        duration_s=attempt.duration_s,
+        ending=attempt.ending,
+        note="" if attempt.success else why,
+    )
+    frames = [] if attempt.success else attempt.recording.frames()
+    last = Failure(trial, frames[-1].time_s, frames[-1].pictures) if frames else None
+    latency_ms = [ms for _, ms in attempt.recording.latency_ms]
+    return Kept(trial, latency_ms, attempt.recording.skew_ms().tolist(), attempt.figures, last)
+
+
 @dataclass
 class Side:
     """A policy under test.
@@ -41,7 +77,7 @@ class Side:
         name: ``A`` or ``B``.
         policy: its name.
         identity: hashes of what was run.
-        figures: of each attempt, see :attr:`wam_ros.report.summary.Attempt.figures`.
+        figures: of each attempt.
     """
 
     name: str
@@ -53,27 +89,14 @@ class Side:
     figures: list[Mapping[str, float]] = field(default_factory=list)
     failures: list[Failure] = field(default_factory=list)
 
-    def add(self, attempt: Attempt, number: int) -> None:
-        """Take an attempt; of its recording only figures and a failure's last picture are kept."""
-        why = attempt.stop_cause or attempt.ending
-        trial = Trial(
-            policy=self.name,
-            number=number,
-            seed=attempt.seed,
-            success=attempt.success,
-            progress=attempt.progress,
-            stages=attempt.stages,
-            duration_s=attempt.duration_s,
-            ending=attempt.ending,
-            note="" if attempt.success else why,
-        )
-        self.trials.append(trial)
-        self.latency_ms += [ms for _, ms in attempt.recording.latency_ms]
-        self.skew_ms += attempt.recording.skew_ms().tolist()
-        self.figures.append(attempt.figures)
-        frames = attempt.recording.frames()
-        if frames and not attempt.success:
-            self.failures.append(Failure(trial, frames[-1].time_s, frames[-1].pictures))
+    def add(self, kept: Kept) -> None:
+        """Take an attempt."""
+        self.trials.append(kept.trial)
+        self.latency_ms += kept.latency_ms
+        self.skew_ms += kept.skew_ms
+        self.figures.append(kept.figures)
+        if kept.last is not None:
+            self.failures.append(kept.last)
 
 
 @dataclass
@@ -161,12 +184,28 @@ def write_evaluation(folder: Path, evaluation: Evaluation) -> None:
 
     folder.mkdir(parents=True, exist_ok=True)
     for failure in (failure for side in evaluation.sides for failure in side.failures):
-        place, trial = folder / "failures", failure.trial
-        place.mkdir(exist_ok=True)
-        for camera, picture in failure.pictures.items():
-            (place / f"{trial.policy}-{trial.number:04d}-seed-{trial.seed}-{camera}.jpg").write_bytes(picture)
+        write_failure(folder, failure)
     write_whole(folder / "evaluation.html", render_evaluation(evaluation).encode())
     write_whole(folder / "eval.json", json.dumps(data_of(evaluation), indent=2, allow_nan=False).encode())
+
+
+def write_failure(folder: Path, failure: Failure) -> None:
+    """Write a failure's pictures."""
+    for camera, picture in failure.pictures.items():
+        path = _picture_path(folder, failure.trial, camera)
+        path.parent.mkdir(exist_ok=True)
+        path.write_bytes(picture)
+
+
+def pictures_of(folder: Path, trial: Trial) -> dict[str, bytes]:
+    """Return the pictures that were written of a trial that failed, by camera."""
+    prefix, _, suffix = _picture_path(folder, trial, "*").name.partition("*")
+    found = sorted((folder / "failures").glob(f"{prefix}*{suffix}"))
+    return {path.name[len(prefix) : -len(suffix)]: path.read_bytes() for path in found}
+
+
+def _picture_path(folder: Path, trial: Trial, camera: str) -> Path:
+    return folder / "failures" / f"{trial.policy}-{trial.number:04d}-seed-{trial.seed}-{camera}.jpg"
 
 
 def _share(name: str, found: Share) -> dict[str, float]:
