@@ -7,15 +7,15 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy.spatial.transform import Rotation
 
+from tests.room_support import measured
 from wam_ros.bench.drift import stage, summed
+from wam_ros.core.board import Optics
 from wam_ros.core.drift import DriftMonitor, Limits
 from wam_ros.core.overlap import SCALE, Gaze, meet
 from wam_ros.core.transforms import exp, rigid
 
-MATRIX = np.array([[200.0, 0, 119.5], [0, 200.0, 89.5], [0, 0, 1]])
-HEIGHT, WIDTH = 180, 240
-#: Point on a plane, and its normal: a table, a wall behind it, and a slanted board.
-PLANES = (([0.0, 0, 0], [0.0, 0, 1]), ([0.9, 0, 0], [-1.0, 0, 0]), ([0.0, 0.45, 0], [0.2, -1.0, 0.3]))
+OPTICS = Optics(240, 180, 200.0, 200.0, 119.5, 89.5)
+MATRIX = OPTICS.matrix()
 CAMERAS = ("head", "left", "right")
 
 
@@ -25,22 +25,6 @@ def looking(position, at):
     x = np.cross(z, [0.0, 0.0, 1.0])
     x /= np.linalg.norm(x)
     return rigid(np.stack([x, np.cross(z, x), z], axis=1), np.array(position))
-
-
-def measured(T_base_camera):
-    """(H, W) depth of the planes."""
-    rows, columns = np.mgrid[:HEIGHT, :WIDTH]
-    rays = np.stack(
-        [(columns - MATRIX[0, 2]) / MATRIX[0, 0], (rows - MATRIX[1, 2]) / MATRIX[1, 1], np.ones_like(rows, float)], -1
-    )
-    depth = np.full((HEIGHT, WIDTH), np.inf)
-    for point, normal in PLANES:
-        n = np.array(normal) / np.linalg.norm(normal)
-        along = rays @ (T_base_camera[:3, :3].T @ n)
-        with np.errstate(divide="ignore", invalid="ignore"):
-            hit = n @ (np.array(point) - T_base_camera[:3, 3]) / along
-        depth = np.where((hit > 0.05) & (hit < depth), hit, depth)
-    return np.where(depth < 3, depth, 0).astype(np.float32)
 
 
 def posed(moment):
@@ -57,7 +41,7 @@ def gazes(moment, believed=None, without=()):
     """What is measured, and where cameras are believed to be: twists away from where they are."""
     poses = posed(moment)
     return {
-        name: Gaze(measured(T), MATRIX, T @ exp(np.asarray((believed or {}).get(name, np.zeros(6)))))
+        name: Gaze(measured(T, OPTICS), MATRIX, T @ exp(np.asarray((believed or {}).get(name, np.zeros(6)))))
         for name, T in poses.items()
         if name not in without
     }
@@ -114,7 +98,7 @@ def test_without_depth_nothing_is_said_but_that_it_is_blind():
 def test_empty_depth_is_as_none():
     monitor = DriftMonitor(CAMERAS)
     for moment in range(9):
-        empty = np.zeros((HEIGHT, WIDTH), np.float32)
+        empty = np.zeros((OPTICS.height, OPTICS.width), np.float32)
         monitor.see(400_000_000 * moment, {n: Gaze(empty, MATRIX, T) for n, T in posed(moment).items()})
     assert monitor.displacements() == []
     assert set(monitor.blind()) == set(CAMERAS)

@@ -57,6 +57,13 @@ def test_lockstep_declares_the_reference_latency_and_realtime_none():
     assert graph(declared_latency_s=0.8)["policy"].params["declared_latency_s"] == 0.8
 
 
+def test_the_drift_monitor_stands_at_the_side_and_outside_the_ring():
+    for pace in ("realtime", "lockstep"):
+        spec = graph(drift=True, pace=pace)["drift"]
+        assert not spec.required
+        assert spec.params == {"robot": "sim_r1_lite", "use_sim_time": True}
+
+
 def test_the_view_stands_at_the_side():
     specs = graph(view=True, pace="lockstep")
     assert [name for name, spec in specs.items() if not spec.required] == ["viewer"]
