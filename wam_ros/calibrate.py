@@ -55,7 +55,7 @@ def command(options: Namespace) -> list[str]:
     if options.what in ways:
         return ways[options.what](options)
     if options.live:
-        content = live.command(options, _board(options), _out(options, load_robot(options.robot)))
+        content = live.command(options, _board(options), _out(options, load_robot(options.robot, calibrated=False)))
         return [*describe(content), *live.urdf_lines(content)]
     return _simulated(options)
 
@@ -66,7 +66,7 @@ def _print_board(options: Namespace) -> list[str]:
 
 
 def _captures(options: Namespace) -> list[str]:
-    robot = load_robot(options.robot)
+    robot = load_robot(options.robot, calibrated=False)
     captures, said = read_captures(options.file, robot, _board(options))
     return [*said, *finish(captures, captures.session.finish(), _out(options, robot))]
 
@@ -110,7 +110,7 @@ def _simulated(options: Namespace) -> list[str]:
     from wam_ros.sim.board_cell import BoardCell, CellOptions
     from wam_ros.sim.graphics import choose_backend
 
-    robot, board = load_robot(options.robot), _board(options)
+    robot, board = load_robot(options.robot, calibrated=False), _board(options)
     if not (robot.simulated and options.auto):
         raise ConfigError(
             mismatch(

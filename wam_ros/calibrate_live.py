@@ -12,7 +12,7 @@ from pathlib import Path
 from rich.console import Console
 from rich.prompt import Confirm
 
-from wam_ros.calibration_graph import CalibrationOptions, plan_calibration, with_scene
+from wam_ros.calibration_graph import CalibrationOptions, plan_calibration, prepared
 from wam_ros.core.board import Board
 from wam_ros.core.errors import ConfigError
 from wam_ros.core.transforms import rpy
@@ -46,7 +46,7 @@ def command(options: Namespace, board: Board, out: Path) -> CalibrationFile:
         pace=options.pace,
         terminal=terminal_name() if options.teleop == "keyboard" else "",
     )
-    plan = plan_calibration(with_scene(wished, options.picture_height, folder / "config"))
+    plan = plan_calibration(prepared(wished, options.picture_height, folder / "config"))
     console = Console(highlight=False)
     if options.move == "drive" and not (options.yes or plan.robot.simulated):
         _confirm(options.speed, console)

@@ -95,17 +95,22 @@ def plan_calibration(options: CalibrationOptions) -> CalibrationPlan:
     return CalibrationPlan(robot, options, _specs(robot, options))
 
 
-def with_scene(options: CalibrationOptions, picture_height: int, folder: Path) -> CalibrationOptions:
-    """Return options whose twin has the board and pictures of that height; descriptions are written to ``folder``."""
+def prepared(options: CalibrationOptions, picture_height: int, folder: Path) -> CalibrationOptions:
+    """Return options that name descriptions written to ``folder``.
+
+    The robot's has no older calibration in force. A twin's has pictures of that height, and the board on its table.
+    """
     options = replace(options, task=options.task or str(find(TASK)))
-    robot, task = load_robot(options.robot), load_task(options.task)
+    robot, task = load_robot(options.robot, calibrated=False), load_task(options.task)
+    folder.mkdir(parents=True, exist_ok=True)
+    _write(folder / "robot.yaml", with_pictures(robot, picture_height) if robot.simulated else robot)
+    options = replace(options, robot=str(folder / "robot.yaml"))
     if not robot.simulated:
         return options
-    scene = replace(task, scene_options={**task.scene_options, "board": board_text(options.board)})
-    folder.mkdir(parents=True, exist_ok=True)
-    _write(folder / "robot.yaml", with_pictures(robot, picture_height))
-    _write(folder / "task.yaml", scene)
-    return replace(options, robot=str(folder / "robot.yaml"), task=str(folder / "task.yaml"))
+    _write(
+        folder / "task.yaml", replace(task, scene_options={**task.scene_options, "board": board_text(options.board)})
+    )
+    return replace(options, task=str(folder / "task.yaml"))
 
 
 def with_pictures(robot: Robot, height: int) -> Robot:

@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 import yaml
 
-from wam_ros.calibration_graph import CalibrationOptions, plan_calibration, with_scene
+from wam_ros.calibration_graph import CalibrationOptions, plan_calibration, prepared
 from wam_ros.core.board import Board
 from wam_ros.core.errors import ConfigError
 from wam_ros.files.assets import load_robot, load_task
@@ -55,13 +55,24 @@ def test_nodes_are_given_only_parameters_that_they_declare():
 
 
 def test_the_twin_gets_the_board_and_pictures_in_which_it_can_be_seen(tmp_path):
-    options = with_scene(CalibrationOptions(TWIN, board=BOARD), 600, tmp_path)
+    options = prepared(CalibrationOptions(TWIN, board=BOARD), 600, tmp_path)
     robot, task = load_robot(options.robot), load_task(options.task)
     assert {(c.width, c.height) for c in robot.cameras} == {(800, 600)}
     assert parse_board(task.scene_options["board"]) == BOARD
     assert parse_board(plan_calibration(options).specs[1].params["board"]) == BOARD
     untouched = CalibrationOptions(real(tmp_path), board=BOARD)
-    assert with_scene(untouched, 600, tmp_path / "none").robot == untouched.robot
+    again = prepared(untouched, 600, tmp_path / "real")
+    assert load_robot(again.robot) == load_robot(untouched.robot)
+
+
+def test_a_robot_is_calibrated_anew_whatever_its_old_file_is_worth(tmp_path):
+    path = tmp_path / "mine.yaml"
+    path.write_text(yaml.safe_dump({"like": TWIN, "calibration": "lost.yaml"}))
+    with pytest.raises(ConfigError, match="cannot be read"):
+        load_robot(str(path))
+    options = prepared(CalibrationOptions(str(path)), 600, tmp_path / "config")
+    assert load_robot(options.robot).calibration == ""
+    assert plan_calibration(options).robot.name == TWIN
 
 
 @pytest.mark.parametrize(

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import os
 import sys
+from dataclasses import replace
 from pathlib import Path
 from typing import Literal, TypeVar
 
@@ -64,19 +65,24 @@ def _load(kind: Kind, name: str, cls: type[T]) -> T:
     return from_data(cls, read_description(path, lambda other: _config(kind, other)), str(path))
 
 
-def load_robot(name: str) -> Robot:
+def load_robot(name: str, *, calibrated: bool = True) -> Robot:
     """Return the robot of that name, or of that YAML path, with its calibration file in force if it names one.
+
+    Args:
+        name: or path.
+        calibrated: False for those who make its calibration: as if it named none.
 
     Raises:
         ConfigError: a file is missing or wrong.
         CalibrationError: the calibration is of another robot or camera, or was changed.
     """
     robot = _load("robots", name, Robot)
-    if not robot.calibration:
-        return robot
-    from wam_ros.files.calibrated import calibrated  # what can solve a calibration is not loaded for nothing
+    if not robot.calibration or not calibrated:
+        return replace(robot, calibration="") if robot.calibration else robot
+    # Late: what can solve a calibration is not loaded for nothing.
+    from wam_ros.files.calibrated import calibrated as put_in_force
 
-    return calibrated(robot, _config("robots", name).parent / robot.calibration)
+    return put_in_force(robot, _config("robots", name).parent / robot.calibration)
 
 
 def load_task(name: str) -> Task:
