@@ -20,6 +20,7 @@ from wam_ros.kinematics.forward import Kinematics
 from wam_ros.policies.base import Request
 from wam_ros.policies.expert import Expert
 from wam_ros.policies.fold import FoldPlanner
+from wam_ros.sim.disturbance import Disturbance
 from wam_ros.sim.rollout import Pace, attempt
 from wam_ros.sim.world import World
 
@@ -74,7 +75,7 @@ class TestExpert(BackendConformance):
         for number in range(1, 6):
             missed = warm.infer(closed_hands(restamped(request, round(number * 2.6e9))))
             assert missed.positions[0, GRIPS] == pytest.approx(0, abs=0.1)
-            assert missed.positions[8:24, GRIPS] == pytest.approx(0.5, abs=0.01)
+            assert (missed.positions[8:24, GRIPS] > 0.49).all()
 
     def test_a_towel_that_lies_flat_again_is_folded_after_all(self, warm):
         request = warm.example_request()
@@ -217,6 +218,22 @@ def test_a_missed_grasp_is_tried_again(world, expert):
     moments = list(attempt(world, clumsy, 4, Pace(draw=False)))
     assert moments[-1].judgement.success
     assert moments[-1].observation.stamp_ns > 7_000_000_000
+
+
+def test_a_lost_corner_is_let_go_when_a_camera_could_see_it_and_gripped_again(expert):
+    world = World(ROBOT, TASK, render=False, disturbance=Disturbance(0.0, 0.0, slips=1))
+    planner, grips = FoldPlanner(ROBOT), np.flatnonzero(ROBOT.gripper_mask)
+    moments = list(attempt(world, expert_act(expert), 3, Pace(draw=False)))
+    world.close()
+    assert moments[-1].judgement.success
+    positions = np.array([m.observation.joints.position for m in moments])
+    closed = (positions[:, grips] < 0.1).all(axis=1)
+    first = int(np.argmax(closed))
+    opened = first + int(np.argmin(closed[first:]))
+    truth = TowelTruth.unpack(np.asarray(moments[opened].observation.truth), 2)
+    away_m = np.linalg.norm(planner.hands(positions[opened]) - truth.corners_m[:2], axis=1)
+    assert 0.03 < away_m[truth.held == 0].max() < 0.12
+    assert positions[opened : opened + 15, grips].max() > 0.9, "it leaves as if it came to grip"
 
 
 def test_a_towel_that_is_moved_during_the_approach_is_aimed_at_anew(world, expert):

@@ -32,6 +32,10 @@ NEAR, FAR = CORNERS[:2], CORNERS[2:]
 
 MOVED_M = 0.01  # a corner farther from where it was aimed at may be missed
 CLOSED = 0.1  # opening; a hand this near to what was intended has done it
+# An empty hand so far from the corner it came for can be seen to be empty. Whoever lets go sooner knows more than a camera
+# shows, and a policy cannot learn from it when to let go.
+SEEN_M = 0.04
+LIFTED_M = 0.08  # a corner that one hand has lifted no higher falls back to where the towel can be folded
 EXAMPLE_X_M, EXAMPLE_EDGE_M = 0.30, 0.30
 
 
@@ -75,6 +79,7 @@ class FoldScript:
         """
         self._planner = FoldPlanner(robot)
         self._arms = len(robot.arms)
+        self._aims = np.argsort(self._planner.sides)  # index of the corner that each arm grasps
         self._grippers = np.flatnonzero(robot.gripper_mask)
 
     def example(self) -> FloatArray:
@@ -107,7 +112,8 @@ class FoldScript:
         if elapsed_s <= begun:
             return bool(np.linalg.norm(truth.corners_m - plan.corners_m, axis=1).max() > MOVED_M)
         late = np.abs(plan.path.at(np.array([elapsed_s]))[0] - position)[self._grippers].max() > CLOSED
-        return not late and not (truth.held > 0).all()
+        away_m = np.linalg.norm(self._planner.hands(position) - truth.corners_m[self._aims], axis=1)
+        return not late and bool(((truth.held == 0) & (away_m > SEEN_M)).any())
 
 
 def can_fold(corners_m: FloatArray, edge_m: float) -> bool:
@@ -120,11 +126,15 @@ def can_fold(corners_m: FloatArray, edge_m: float) -> bool:
     near_left, near_right, far_left, far_right = corners_m
     edges = [near_left - near_right, far_left - far_right, far_left - near_left, far_right - near_right]
     lengths = np.linalg.norm(edges, axis=1)
-    return bool(np.abs(lengths - edge_m).max() < 0.1 * edge_m and np.ptp(corners_m[:, 2]) < 0.02)
+    return bool(np.abs(lengths - edge_m).max() < 0.1 * edge_m and np.ptp(corners_m[:, 2]) < LIFTED_M)
 
 
 class FoldPlanner:
-    """Plans folds for one robot with two arms."""
+    """Plans folds for one robot with two arms.
+
+    Attributes:
+        sides: index of the left arm, index of the right arm.
+    """
 
     def __init__(self, robot: Robot) -> None:
         """Prepare the arms' kinematics.
@@ -139,7 +149,7 @@ class FoldPlanner:
         ready = robot.ready_position()
         bases = [self._paths.kinematics.pose(ready, arm.base_frame)[:3, 3] for arm in robot.arms]
         self._bases = {arm.name: base for arm, base in zip(robot.arms, bases, strict=True)}
-        self._sides = np.argsort([-base[1] for base in bases])  # index of the left arm, index of the right arm
+        self.sides = np.argsort([-base[1] for base in bases])
 
     def plan(self, start: FloatArray, corners_m: FloatArray) -> FoldPath:
         """Return the path from (J,) measured joints through a whole fold to the ready pose.
@@ -154,6 +164,11 @@ class FoldPlanner:
         path, marks = self._paths.join(start, self._legs(corners_m, np.asarray(start)))
         return FoldPath(path.times_s, path.positions, (marks[-6], marks[-4]))
 
+    def hands(self, position: FloatArray) -> FloatArray:
+        """Return (arms, 3) points of the tools in the base frame."""
+        kinematics = self._paths.kinematics
+        return np.stack([kinematics.tool_pose(position, arm)[:3, 3] for arm in self._robot.arms])
+
     def _legs(self, corners_m: FloatArray, start: FloatArray) -> list[Leg]:
         """Return the legs of a fold."""
         along = _unit((corners_m[2:] - corners_m[:2]).sum(axis=0))
@@ -161,7 +176,7 @@ class FoldPlanner:
         inwards = INSET_M * np.stack([-across, across])
         ends = [corners_m[:2] + inwards + INSET_M * along, corners_m[2:] + inwards - INSET_M * along]
         order = np.empty(2, dtype=np.int64)
-        order[self._sides] = [0, 1]
+        order[self.sides] = [0, 1]
         near, far = (end[order] for end in ends)
 
         def tools(points: Callable[[float], FloatArray]) -> Callable[[float], Tools]:
