@@ -4,6 +4,8 @@
 from __future__ import annotations
 
 import threading
+from contextlib import suppress
+from socket import SHUT_RDWR
 
 import pytest
 
@@ -15,7 +17,7 @@ from rclpy.node import Node
 from rclpy.parameter import Parameter
 from std_msgs.msg import String
 from std_srvs.srv import SetBool, Trigger
-from websockets.exceptions import InvalidStatus
+from websockets.exceptions import ConnectionClosed, InvalidStatus
 from websockets.sync.client import connect
 
 from tests.browser_support import CHROMIUM, browsing
@@ -52,13 +54,17 @@ class Opened:
             subprotocols=[f"viser-v{viser.__version__}"],
             max_size=None,
         )
-        self._reader = threading.Thread(target=lambda: list(self._socket), daemon=True)
+        self._reader = threading.Thread(target=self._read, daemon=True)
         self._reader.start()
         self._say("ViewerCameraMessage", **_CAMERA)  # a page is connected once it shows something
         eventually(lambda: len(set(page._server.get_clients()) - before) == 1)
         (number,) = set(page._server.get_clients()) - before
         self._fields = page._server.get_clients()[number].gui._gui_input_handle_from_uuid
         eventually(lambda: bool(self._fields))
+
+    def _read(self) -> None:
+        with suppress(ConnectionClosed):
+            list(self._socket)
 
     def press(self, button) -> None:
         self._update(button._impl.uuid, True)
@@ -69,6 +75,11 @@ class Opened:
 
     def close(self) -> None:
         self._socket.close()
+        self._reader.join()
+
+    def vanish(self) -> None:
+        """Be gone without a word, as when the network or the computer fails."""
+        self._socket.socket.shutdown(SHUT_RDWR)
         self._reader.join()
 
     @property
@@ -137,6 +148,27 @@ def test_the_token_opens_the_page_on_which_it_was_given_and_no_other(desk):
     }
     eventually(lambda: set(desk.asked) == wanted)
     assert stranger.locked
+
+
+def test_losing_the_page_asks_for_nothing_and_the_next_one_begins_locked(desk):
+    operator = desk.open()
+    operator.give(TOKEN)
+    eventually(lambda: not operator.locked)
+    desk.asked.clear()
+    stops, opened = len(desk.stops), len(desk.page._server.get_clients())
+    operator.press(desk.console.buttons["Take over"])
+    eventually(lambda: desk.asked == [("takeover", True)])
+    operator.vanish()
+    eventually(lambda: len(desk.page._server.get_clients()) == opened - 1)
+    following = desk.open()
+    following.press(desk.console.buttons["Arm"])
+    assert following.locked
+    following.give(TOKEN)
+    eventually(lambda: not following.locked)
+    following.press(desk.console.buttons["Hand back"])
+    eventually(lambda: len(desk.asked) > 1)
+    assert desk.asked == [("takeover", True), ("takeover", False)]
+    assert len(desk.stops) == stops
 
 
 def test_every_service_that_a_button_asks_for_can_be_asked_for(desk):
@@ -254,6 +286,7 @@ def test_in_a_real_browser_an_operator_starts_marks_and_stops(console, tmp_path)
                 eventually(lambda mark=mark: ("operator/mark", mark) in graph.said)
             browser.click("Stop the robot")
             eventually(lambda: ("safety_stop", None) in graph.asked)
+        eventually(lambda: not viewer._page._server.get_clients() and not viewer._console._open)
         assert [word for topic, word in graph.said if topic == "operator/mark"] == ["grasped", "success"]
         assert graph.asked == [("arm", True), ("sim/play", True), ("safety_stop", None)]
     finally:
