@@ -76,6 +76,15 @@ def test_a_file_changed_by_hand_is_refused(case, tmp_path):
         load(path)
 
 
+def test_a_file_from_before_there_were_other_boards_is_read(case, tmp_path):
+    path = tmp_path / "cell.yaml"
+    save(case[2], path)
+    data = yaml.safe_load(path.read_text())
+    del data["board"]["kind"]
+    path.write_text(yaml.safe_dump(data))
+    assert load(path) == case[2]
+
+
 def test_a_file_of_another_camera_is_refused(case, tmp_path):
     path = tmp_path / "cell.yaml"
     save(case[2], path)

@@ -24,7 +24,7 @@ NAMES = {
     "hardly_any_motion": "hardly turn",
     "millimetres": "millimetres must be divided by 1000",
     "board_size": "times as large as stated",
-    "inverted_robot": "T_tool_base was given",
+    "inverted_robot": "T_tool_base or T_board_cam was given",
     "shuffled": "of the same moment",
     "board_moved_half_way": "the board was moved",
 }
@@ -97,6 +97,13 @@ def test_mirrored_pictures_are_named(back):
     M = np.diag([-1.0, 1, 1, 1])
     sightings = tuple(replace(s, T_cam_board=M @ s.T_cam_board @ back) for s in problem.sightings)
     with pytest.raises(CalibrationError, match="mirrored"):
+        calibrate(replace(problem, sightings=sightings))
+
+
+def test_board_poses_that_are_inverted_are_named():
+    problem, _ = wrist(np.random.default_rng(13), Noise(), 12)
+    sightings = tuple(replace(s, T_cam_board=invert(s.T_cam_board)) for s in problem.sightings)
+    with pytest.raises(CalibrationError, match="T_tool_base or T_board_cam was given"):
         calibrate(replace(problem, sightings=sightings))
 
 

@@ -197,6 +197,8 @@ def _hash(content: CalibrationFile) -> str:
     data = to_data(dataclasses.replace(content, hash=""))
     if not content.latencies:
         del data["latencies"]  # files from before they were measured keep their hash
+    if content.board.kind == "charuco":
+        del data["board"]["kind"]  # so do those from before there were other kinds
     return hashlib.sha256(json.dumps(data, sort_keys=True).encode()).hexdigest()
 
 

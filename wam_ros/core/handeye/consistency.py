@@ -76,11 +76,11 @@ def _explanation(track: Track, as_given: Agreement, tracks: Sequence[Track]) -> 
 
 def _mistakes(track: Track, tracks: Sequence[Track]) -> Iterator[tuple[str, Track]]:
     """Usual mistakes and the data as they would be without them, likeliest first."""
-    inverted = track.with_data(invert(track.robot), track.seen)
-    yield "the robot's poses are inverted: T_base_tool is wanted, T_tool_base was given", inverted
+    # R X B = Z is R^-1 Z B^-1 = X: which side is inverted, or whether the camera stands beside the arm, cannot be told.
     yield (
-        "the board's poses are inverted: T_cam_board is wanted, T_board_cam was given",
-        (track.with_data(track.robot, invert(track.seen))),
+        "the poses of one side are inverted: T_base_tool and T_cam_board are wanted, T_tool_base or T_board_cam was given; "
+        "or the camera is beside the robot and was said to be on the tool, or the other way round",
+        track.with_data(invert(track.robot), track.seen),
     )
     yield "the pictures are mirrored; switch the driver's flip off", track.with_data(track.robot, _mirrored(track.seen))
     for other in tracks:
