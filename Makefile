@@ -1,4 +1,4 @@
-# make demo    set everything up and fold a towel with the simulated robot
+# make demo    set everything up and fold a towel with the simulated robot and a small Fast-WAM that has learnt it
 # make test    set everything up and run what CI runs: ruff, mypy, all tests
 # make check   the quick part of it
 # Both install into .venv; nothing is installed twice. make PYTHON=python3.12 chooses the interpreter.
@@ -12,7 +12,7 @@ PACKAGE := setup.py setup.cfg
 .PHONY: demo test check clean
 
 demo: .venv/runtime.stamp
-	$(BIN)/wam run towel_fold --pace lockstep --headless
+	$(BIN)/wam run towel_fold --policy fastwam_towel_tiny --pace lockstep --headless
 	@echo "make demo took $$(( $$(date +%s) - $(START) )) s"
 
 test: check
@@ -27,7 +27,7 @@ clean:
 	rm -rf .venv build install log
 
 .venv/runtime.stamp: $(LISTS) $(PACKAGE)
-	requirements/install.sh runtime
+	requirements/install.sh runtime policy
 	@touch $@
 
 .venv/dev.stamp: $(LISTS) $(PACKAGE)

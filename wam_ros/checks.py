@@ -6,12 +6,13 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
+from wam_ros.core.card import Card, check_card_fits
 from wam_ros.core.episode import EpisodeLayout, layout_of
 from wam_ros.core.errors import ConfigError, DatasetError, WamError, mismatch
 from wam_ros.core.policy import Policy, check_policy_fits
 from wam_ros.core.robot import Arm, Robot
 from wam_ros.core.task import Task
-from wam_ros.files.assets import Kind, find, load_policy, load_robot, load_task, names
+from wam_ros.files.assets import Kind, load_policy, load_robot, load_task, names
 
 WIDE = 200
 LOADERS: Mapping[Kind, Callable[[str], Robot | Task | Policy]] = {
@@ -76,9 +77,11 @@ def check_policy(name: str) -> list[str]:
     policy = load_policy(name)
     create_backend(policy.backend)
     lines = [f"{policy.name}: {policy.description}", f"backend {policy.backend} is installed"]
-    if policy.checkpoint:
-        lines.append(_check_checkpoint(policy.checkpoint))
-    return [*lines, f"fits {', '.join(_robots_for(policy)) or 'no robot here'}", "good"]
+    card = _card_of(policy)
+    if card:
+        lines.append(f"checkpoint {policy.checkpoint}: weights match their card ({card.weights_sha256[:12]})")
+    fits = [name for name in names("robots") if _fits(policy, card, name)]
+    return [*lines, f"fits {', '.join(fits) or 'no robot here'}", "good"]
 
 
 def check_dataset(root: Path, robot: str = "", *, deep: bool = False) -> list[str]:
@@ -147,20 +150,18 @@ def _check_within(urdf: str, arm: Arm, lower: Sequence[float], upper: Sequence[f
             )
 
 
-def _check_checkpoint(checkpoint: str) -> str:
-    from wam_ros.files.card import read_card
+def _card_of(policy: Policy) -> Card | None:
+    from wam_ros.files.card import checkpoint_folder, read_card
 
-    card = read_card(find(checkpoint))
-    return f"checkpoint {checkpoint}: weights match their card ({card.weights_sha256[:12]})"
-
-
-def _robots_for(policy: Policy) -> list[str]:
-    return [name for name in names("robots") if _fits(policy, name)]
+    return read_card(checkpoint_folder(policy)) if policy.checkpoint else None
 
 
-def _fits(policy: Policy, robot: str) -> bool:
+def _fits(policy: Policy, card: Card | None, name: str) -> bool:
+    robot = load_robot(name)
     try:
-        check_policy_fits(policy, load_robot(robot))
+        check_policy_fits(policy, robot)
+        if card:
+            check_card_fits(card, policy, robot)
     except WamError:
         return False
     return True
