@@ -83,7 +83,7 @@ def from_recording(root: Path, episode: int, robot: Robot, board: Board, date: s
     motion = Motion(times_s, recording.states, times_s[told] + period_s, recording.actions[told])
     findings = Findings()
     measure_joints(robot, motion, date, findings)
-    captured_s = recording.values("capture_time") - origin_s
+    captured_s = recording.values("capture_time").reshape(len(recording), -1) - origin_s
     optics, views = _optics(robot), Viewpoints(robot)
     clocks = {}
     for column, camera in enumerate(recording.cameras):

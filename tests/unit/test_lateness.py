@@ -141,3 +141,28 @@ def test_a_twin_whose_commands_and_stamps_are_late_by_a_known_time_is_measured(r
     for device, without in lateness[0].items():
         added_s = lateness[1][device].latency_s - without.latency_s
         assert added_s == pytest.approx(0.04, abs=0.002), device
+
+
+def test_a_recorded_episode_times_the_arms_and_says_why_not_the_camera(tmp_path, robot):
+    pytest.importorskip("av", reason="no video here")
+    from tests.unit.dataset_support import PERIOD_NS, START_NS, pictures_of, row_at, small
+    from wam_ros.core.episode import layout_of, values_of
+    from wam_ros.files.dataset.dataset import Dataset
+    from wam_ros.files.dataset.video import H264
+
+    twin = small(replace(robot, cameras=(robot.camera("left_wrist"),), leader_camera="left_wrist"))
+    layout, motion = layout_of(twin, depth=False, archive_depth=False), wiggled(robot, 0.07)
+    done, told = CubicSpline(TIME_S, motion.measured), CubicSpline(TIME_S, motion.commanded)
+    dataset = Dataset(tmp_path / "set", layout, twin, H264)
+    episode = dataset.begin(room=10_000)
+    for frame in range(round(18e9 / PERIOD_NS)):
+        row = row_at(twin, frame)
+        time_s = (row.stamp_ns - START_NS) / 1e9
+        row = replace(row, state=done(time_s), action=told(time_s + PERIOD_NS / 1e9), depths={})
+        assert episode.append({**values_of(row, twin, layout.cameras), "instruction": "move"}, pictures_of(layout, row))
+    dataset.close(episode)
+    dataset.release()
+    findings = calibrate_latency.from_recording(tmp_path / "set", 0, twin, Board(), DATE)
+    for device in ("arm left", "gripper left", "arm right", "gripper right"):
+        assert findings.found[device].latency_s == pytest.approx(0.07, abs=0.003), device
+    assert "no camera_info" in findings.lost["left_wrist"]
