@@ -6,7 +6,19 @@ from pathlib import Path
 from setuptools import find_packages, setup
 
 PACKAGE = "wam_ros"
-NODES = ["policy", "motion", "safety", "sim_robot", "teleop", "viewer", "drift", "recorder", "replay", "calibration"]
+NODES = [
+    "policy",
+    "motion",
+    "safety",
+    "sim_robot",
+    "teleop",
+    "viewer",
+    "imagination",
+    "drift",
+    "recorder",
+    "replay",
+    "calibration",
+]
 
 
 def share(folder: str) -> list[tuple[str, list[str]]]:

@@ -30,7 +30,7 @@ ROOMS: dict[str, set[str]] = {
     "ros": LIBRARY,
     "report": LIBRARY,
     "view": LIBRARY,
-    "foresight": LIBRARY,
+    "foresight": LIBRARY | {"policies"},
     "nodes": LIBRARY
     | {"policies", "teleoperation", "training", "calibration", "foresight", "sim", "ros", "report", "view", "graph"},
     "calibration": LIBRARY,

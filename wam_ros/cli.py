@@ -97,6 +97,7 @@ def _add_run(run: argparse.ArgumentParser) -> None:
     run.add_argument("--disturb", action="store_true", help="push the workpiece and let one grip of each attempt slip")
     run.add_argument("--latency-ms", type=float, help="declared inference latency (default: 190 in lockstep)")
     run.add_argument("--calibration", type=Path, metavar="FILE", help="of the robot, instead of the one its file names")
+    run.add_argument("--imagine", action="store_true", help="show what the policy imagines, and how wrong it was")
     run.add_argument("--teleop", default="", choices=TELEOP_SOURCES, help="what a person may take over with")
     run.add_argument("--drift", action="store_true", help="warn when a camera has moved on its mount; needs depth")
     run.add_argument("--record", default="", metavar="DATASET", help="each attempt is recorded into this dataset")
@@ -175,6 +176,7 @@ def _run(options: argparse.Namespace) -> int:
         disturb=options.disturb,
         view=options.view,
         console=options.console,
+        imagine=options.imagine,
         teleop=options.teleop,
         drift=options.drift,
         record=options.record,

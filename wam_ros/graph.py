@@ -21,14 +21,26 @@ Pace = Literal["realtime", "lockstep"]
 Value = str | int | float | bool
 
 #: Every program below ``wam_ros.nodes``; setup.py installs one executable for each.
-PROGRAMS = ("sim_robot", "policy", "motion", "safety", "teleop", "viewer", "drift", "recorder", "replay", "calibration")
+PROGRAMS = (
+    "sim_robot",
+    "policy",
+    "motion",
+    "safety",
+    "teleop",
+    "viewer",
+    "imagination",
+    "drift",
+    "recorder",
+    "replay",
+    "calibration",
+)
 
 #: What a person may lead the arms with; the scripted expert stands in for him.
 TELEOP_SOURCES = ("leader", "gamepad", "keyboard", "expert")
 #: From what the stand-in sees to what he wants [s]; whether this computer plans as quickly is not asked of a person.
 STAND_IN_S = 0.1
 #: Nodes at the side: the graph goes on when they end.
-_ASIDE = ("viewer", "drift", "recorder")
+_ASIDE = ("viewer", "imagination", "drift", "recorder")
 
 #: Fast-WAM's time for a chunk on one consumer GPU [s] (arXiv 2603.16666).
 REFERENCE_LATENCY_S = 0.19
@@ -68,6 +80,7 @@ class RunOptions:
         disturb: push the workpiece on the way and let one grip be lost.
         view: start the browser view at the side.
         console: with the operator's buttons.
+        imagine: show what the policy imagines to who looks, and measure it against what comes.
         drift: warn when a camera has moved on its mount.
         teleop: what a person may take over with; empty: nothing.
         record: folder of the dataset into which a recorder may record; empty: no recorder.
@@ -84,6 +97,7 @@ class RunOptions:
     disturb: bool = False
     view: bool = False
     console: bool = False
+    imagine: bool = False
     drift: bool = False
     teleop: str = ""
     record: str = ""
@@ -177,6 +191,8 @@ def build_graph(robot: Robot, task: Task, policy: Policy, options: RunOptions) -
         line["viewer"] = {**about_task, **({"console": True} if options.console else {})}
     if options.drift:
         line["drift"] = {**about_robot}
+    if options.imagine:
+        line["imagination"] = {**about_robot, "policy": options.policy, "measure": True}
     if options.record:
         line["recorder"] = {**about_task, "root": options.record}
     _add_params(line, options)

@@ -30,6 +30,7 @@ ARGUMENTS = {
     "latency_ms": ("", "declared inference latency; empty: 190 in lockstep, as fast as can be in realtime"),
     "view": ("false", "start the browser view"),
     "console": ("false", "start the browser view with the operator's buttons; their token is logged"),
+    "imagine": ("false", "show what the policy imagines, and measure it against what comes"),
     "teleop": ("", "what a person may take over with: leader, gamepad, keyboard or expert; empty: nothing"),
     "record": ("", "folder of the dataset to record into; empty: no recorder"),
 }
@@ -74,6 +75,7 @@ def options_from(task: str, arguments: dict[str, str]) -> RunOptions:
         declared_latency_s=_number("latency_ms", latency, float) / 1000 if latency else None,
         view=arguments["view"].lower() == "true",
         console=arguments["console"].lower() == "true",
+        imagine=arguments["imagine"].lower() == "true",
         teleop=arguments["teleop"],
         record=arguments["record"],
     )

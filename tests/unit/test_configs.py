@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import importlib
+import re
 from collections import Counter
 from dataclasses import fields, is_dataclass
 from itertools import pairwise, product
@@ -38,7 +39,8 @@ def runs() -> list[RunOptions]:
     by_hand = [
         RunOptions("towel_fold", "sim_r1_lite", "hold", teleop=t, record="set", console=True) for t in TELEOP_SOURCES
     ]
-    return [*found, *by_hand]
+    imagined = [RunOptions(task, imagine=True) for task in names("tasks")]
+    return [*found, *by_hand, *imagined]
 
 
 RUNS = runs()
@@ -83,6 +85,7 @@ def test_launch_arguments_stand_for_the_same_plan_as_the_command_line(options):
     view = str(options.view).lower()
     given = {**DEFAULTS, "robot": options.robot, "policy": options.policy, "pace": options.pace, "view": view}
     given |= {"teleop": options.teleop, "record": options.record, "console": str(options.console).lower()}
+    given |= {"imagine": str(options.imagine).lower()}
     assert make_plan(options_from(options.task, given)) == make_plan(options)
 
 
@@ -102,7 +105,7 @@ def test_every_task_has_a_launch_file_that_names_it():
 
 def test_setup_installs_one_executable_for_each_program():
     text = (REPOSITORY / "setup.py").read_text(encoding="utf-8")
-    listed = yaml.safe_load(next(line for line in text.splitlines() if line.startswith("NODES")).partition("=")[2])
+    listed = yaml.safe_load(re.search(r"^NODES = (\[[^]]*\])", text, re.MULTILINE)[1])
     assert sorted(listed) == sorted(PROGRAMS)
 
 
@@ -130,7 +133,8 @@ def test_every_policy_fits_some_robot(name):
 @pytest.mark.parametrize("name", names("tasks"))
 def test_every_task_names_a_robot_and_a_policy_that_exist(name):
     task = load_task(name)
-    check_policy_fits(load_policy(task.default_policy), load_robot(task.default_robot))
+    for policy in (task.default_policy, task.learner):
+        check_policy_fits(load_policy(policy), load_robot(task.default_robot))
 
 
 def test_ros2_launch_gets_the_graph():

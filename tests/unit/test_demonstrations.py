@@ -9,8 +9,10 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import yaml
 
 pytest.importorskip("av", reason="PyAV is not installed")
+from wam_ros.collect.command import _learner
 from wam_ros.collect.demonstration import EXPERT, MISLED, Demonstration, Demonstrator, Variety, demonstrator
 from wam_ros.collect.recording import Wanted, layout_for, write
 from wam_ros.collect.unrest import Straying, Unrest
@@ -18,11 +20,12 @@ from wam_ros.core.errors import ConfigError, DatasetError
 from wam_ros.core.seams import jerk_rms
 from wam_ros.core.stitch import stitch
 from wam_ros.core.types import Chunk
-from wam_ros.files.assets import load_policy, load_robot, load_task
+from wam_ros.files.assets import find, load_policy, load_robot, load_task, names
 from wam_ros.files.dataset.check import examine
 from wam_ros.files.dataset.dataset import Dataset
 from wam_ros.files.dataset.read import DatasetReader
 from wam_ros.files.dataset.video import LOSSLESS
+from wam_ros.files.load import to_data
 from wam_ros.motion.splicer import Splicer
 from wam_ros.sim.graphics import choose_backend
 from wam_ros.vision.resize import resize
@@ -129,6 +132,22 @@ def test_a_missed_grasp_is_aimed_wrong_until_the_hand_opens_again() -> None:
     assert missing[170]
     assert not missing[:150].any()
     assert not missing[200:].any()
+
+
+def test_who_is_to_learn_a_task_says_what_is_recorded_of_it(tmp_path: Path) -> None:
+    learners = {name: load_policy(_learner(name)) for name in names("tasks")}
+    assert {name: policy.backend for name, policy in learners.items()} == {
+        "towel_fold": "fastwam",
+        "earphone_pack": "xwam",
+    }
+    # Each is trained by a file of its own name, on what is recorded of it.
+    for policy in learners.values():
+        said = yaml.safe_load(find(f"config/training/{policy.name}.yaml").read_text(encoding="utf-8"))
+        assert said["demonstrations"]["policy"] == policy.name
+    path = tmp_path / "task.yaml"
+    path.write_text(yaml.safe_dump(to_data(replace(TASK, learner=""))), encoding="utf-8")
+    with pytest.raises(ConfigError, match="learner: expected a policy, got none"):
+        _learner(str(path))
 
 
 def test_wishes_that_cannot_be_fulfilled_are_refused() -> None:

@@ -100,6 +100,17 @@ def test_a_recorder_stands_at_the_side_when_there_is_a_folder_for_it():
     assert (recorder.params["root"], recorder.required) == ("demos/towel", False)
 
 
+def test_the_imagination_stands_at_the_side_and_is_told_the_policy():
+    specs = graph(imagine=True, pace="lockstep")
+    assert [name for name, spec in specs.items() if not spec.required] == ["imagination"]
+    assert specs["imagination"].params == {
+        "robot": "sim_r1_lite",
+        "use_sim_time": True,
+        "policy": "hold",
+        "measure": True,
+    }
+
+
 def test_every_node_of_the_graph_is_a_program_of_the_package():
     assert {spec.target for spec in graph(view=True).values()} <= set(PROGRAMS)
 

@@ -241,3 +241,18 @@ def test_in_a_terminal_the_panel_shows_figures_and_leaves_the_result(robot):
     text = shown(robot, terminal=True)
     assert "190 ms" in text
     assert "wall)" in text
+
+
+def test_what_was_imagined_is_told_where_it_was_measured_and_nowhere_else(mixed, robot):
+    assert "What was imagined" not in html.render(mixed, robot)
+    means = {"absrel_0ms": 0.031, "delta1_0ms": 0.98, "psnr_db_0ms": 31.5, "psnr_db_1600ms": 22.25}
+    figures = {**mixed.attempts[0].figures, **{f"imagination__{key}": value for key, value in means.items()}}
+    first = dataclasses.replace(mixed.attempts[0], figures=figures)
+    for tick in range(4):
+        values = {"newest_absrel_0ms": f"{0.01 * tick}", "newest_psnr_db_0ms": "30", "compared": str(tick)}
+        first.recording.add_foresight(first.recording.start_ns + tick * 10**9, values)
+    assert first.recording.foresight["absrel_0ms"] == [(0.0, 0.0), (1.0, 0.01), (2.0, 0.02), (3.0, 0.03)]
+    text = html.render(dataclasses.replace(mixed, attempts=[first]), robot)
+    table = re.sub(r"(\s*<[^>]+>\s*)+", "|", text.split("What was imagined")[1])
+    assert table.split("PSNR|")[1].startswith("0 ms|0.0310|0.980|31.5|dB|1600 ms|\N{EN DASH}|\N{EN DASH}|22.2|dB|")
+    assert 'aria-label="Relative error of imagined depth over time"' in text

@@ -10,6 +10,7 @@ BENCHES: dict[str, str] = {
     "runtime": "wam_ros.bench.runtime",
     "seams": "wam_ros.bench.seams",
     "model": "wam_ros.bench.model",
+    "imagination": "wam_ros.bench.imagination",
     "recorder": "wam_ros.bench.recorder",
     "durability": "wam_ros.bench.durability",
     "handeye": "wam_ros.bench.handeye",

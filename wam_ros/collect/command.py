@@ -8,10 +8,9 @@ import resource
 from pathlib import Path
 from time import monotonic
 
-from wam_ros.core.errors import ConfigError
+from wam_ros.core.errors import ConfigError, mismatch
+from wam_ros.files.assets import load_task
 from wam_ros.files.folders import require_place
-
-POLICY = "fastwam_towel_tiny"
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -20,7 +19,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     add("--sim", action="store_true", help="demonstrations of the scripted expert on the simulated robot")
     add("--task", required=True, help="name or YAML path")
     add("--robot", default="", help="name or YAML path (default: the task's)")
-    add("--policy", default=POLICY, help=f"whose views and rate are recorded (default: {POLICY})")
+    add("--policy", default="", help="whose views and rate are recorded (default: the task's learner)")
     add("--expert", default="expert", help="who demonstrates (default: expert)")
     add("--episodes", type=int, default=1, help="demonstrations to make, failed ones included (default: 1)")
     add("--workers", type=int, default=1, help="processes that simulate (default: 1)")
@@ -57,7 +56,8 @@ def collect(options: argparse.Namespace) -> list[str]:
     from wam_ros.collect.recording import Wanted, record
 
     variety = Variety(options.randomise, options.recoveries, options.nudges, options.noise_rad, options.depth)
-    names = {name: getattr(options, name) for name in ("task", "policy", "robot", "expert")}
+    names = {name: getattr(options, name) for name in ("task", "robot", "expert")}
+    names["policy"] = options.policy or _learner(options.task)
     counts = {name: getattr(options, name) for name in ("episodes", "seed", "workers", "keep_failures")}
     begun_s, begun_core_s, made = monotonic(), _core_s(), []
     with Progress(transient=True) as bar:
@@ -72,6 +72,19 @@ def collect(options: argparse.Namespace) -> list[str]:
     lines = [f"{options.out}: {written} episodes written, {rate:.0f} made an hour, {of_core:.0f} an hour of one core"]
     fate = "marked as failures" if options.keep_failures else "left out"
     return lines + ([f"{len(failed)} of {len(made)} failed and were {fate}: {_seeds(failed)}"] if failed else [])
+
+
+def _learner(task: str) -> str:
+    """Return the policy that is to learn a task.
+
+    Raises:
+        ConfigError: nobody is.
+    """
+    learner = load_task(task).learner
+    if not learner:
+        remedy = "name one there, or with --policy whose views to record"
+        raise ConfigError(mismatch(f"task {task}: learner", "a policy", "none", remedy))
+    return learner
 
 
 def _core_s() -> float:

@@ -39,6 +39,7 @@ class Task:
 
     Attributes:
         instruction: the sentence given to the policy.
+        learner: policy that is to learn it; demonstrations are recorded with its views and at its rate.
         scene: name of the simulator's scene; empty if the task has no twin.
         stages: their shares add up to 1.
         timeout_s: an attempt that has not succeeded by then has failed.
@@ -55,6 +56,7 @@ class Task:
     stages: tuple[Stage, ...]
     timeout_s: float
     workspace: Box
+    learner: str = ""
     scene: str = ""
     method: Method = "governed"
     scene_options: dict[str, float | int | bool | str] = field(default_factory=dict)

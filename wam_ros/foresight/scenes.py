@@ -7,9 +7,10 @@ from collections.abc import Mapping
 
 from wam_ros.core.foresight import relative_errors
 from wam_ros.core.imagination import Imagination
+from wam_ros.core.robot import Robot
 from wam_ros.core.types import FloatArray
 from wam_ros.foresight.comparison import Compared, Sighted
-from wam_ros.kinematics.eyes import Eyes
+from wam_ros.kinematics.forward import Kinematics
 from wam_ros.vision.colored_cloud import Cloud, ColoredClouds, error_colors
 from wam_ros.vision.sight import Sight
 
@@ -18,27 +19,32 @@ class Scenes:
     """Makes clouds; wrist cameras are where the joints of the time put them, of the plan for times to come.
 
     Args:
-        eyes: where the cameras are.
+        robot: whose cameras; they are where its URDF, or its calibration, has them.
         sights: camera to how the model sees it.
         matrices: camera to its (3, 3) camera matrix.
         far_m: nothing farther is drawn.
     """
 
     def __init__(
-        self, eyes: Eyes, sights: Mapping[str, Sight], matrices: Mapping[str, FloatArray], far_m: float
+        self, robot: Robot, sights: Mapping[str, Sight], matrices: Mapping[str, FloatArray], far_m: float
     ) -> None:
-        self._eyes, self._far_m = eyes, far_m
+        self._kinematics, self._far_m = Kinematics(robot), far_m
+        self._frames = {name: robot.camera(name).frame for name in sights}
         self._clouds = ColoredClouds(sights, matrices, far_m)
+
+    def poses(self, position: FloatArray) -> dict[str, FloatArray]:
+        """Return camera to ``T_base_camera`` (4, 4) of its optical frame for (J,) positions: no ``/tf`` is needed."""
+        return {name: self._kinematics.pose(position, frame) for name, frame in self._frames.items()}
 
     def measured(self, seen: Sighted) -> Cloud:
         """Return what the depth cameras saw."""
-        return self._clouds.make(seen.colors, seen.depths_m, self._eyes.poses(seen.position))
+        return self._clouds.make(seen.colors, seen.depths_m, self.poses(seen.position))
 
     def imagined(self, imagined: Imagination, frame: int) -> Cloud:
         """Return what a model thinks will be seen; no points where it does not know metres."""
         colors = {name: pictures[frame] for name, pictures in imagined.colors.items()}
         depths = {name: pictures[frame] for name, pictures in (imagined.depths_m or {}).items()}
-        return self._clouds.make(colors, depths, self._eyes.poses(imagined.positions[frame]))
+        return self._clouds.make(colors, depths, self.poses(imagined.positions[frame]))
 
     def error(self, compared: Compared) -> Cloud:
         """Return what was imagined of a time that has come, from green to red by its relative error, grey where unmeasured."""
@@ -46,4 +52,4 @@ class Scenes:
         depths = {name: pictures[k] for name, pictures in (imagined.depths_m or {}).items()}
         seen = {name: compared.seen.depths_m.get(name, 0 * depth) for name, depth in depths.items()}
         colors = {name: error_colors(relative_errors(depths[name], seen[name], self._far_m)) for name in depths}
-        return self._clouds.make(colors, depths, self._eyes.poses(imagined.positions[k]))
+        return self._clouds.make(colors, depths, self.poses(imagined.positions[k]))

@@ -24,6 +24,7 @@ from wam_ros.files.assets import load_robot, load_task
 from wam_ros.kinematics.description import urdf_text
 from wam_ros.kinematics.forward import Kinematics
 from wam_ros.kinematics.path import tool_paths
+from wam_ros.ros.clouds import ERROR, IMAGINED, MEASURED, CloudListener
 from wam_ros.ros.listen import SideListener
 from wam_ros.ros.main import run_node
 from wam_ros.ros.markers import box_marker, committed_markers, state_marker
@@ -33,6 +34,7 @@ from wam_ros.ros.requests import Requests
 from wam_ros.ros.tf import LinkBroadcaster
 from wam_ros.ros.timebase import steady_clock
 from wam_ros.view.slots import Slots
+from wam_ros.vision.colored_cloud import Cloud
 
 if TYPE_CHECKING:
     from wam_ros.view.console import Console
@@ -46,6 +48,8 @@ FIGURES = (
     ("policy", "dropped", "dropped", ""),
     ("motion", "phase", "motion", ""),
 )
+#: The page's clouds, and where they are heard.
+CLOUDS = {"measured": MEASURED, "imagined": IMAGINED, "error": ERROR}
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -82,6 +86,7 @@ class ViewerNode(Node):
         self._requests, self._said = Requests(self, self._on_answer), {"answer": "", "leader": "", "recorder": ""}
         self._console: Console | None = None
         self._page = self._open_page(task) if params.port else None
+        self._clouds = CloudListener(self, CLOUDS, self._on_cloud)
         SideListener(self, self._robot, self._slots)
         self.create_timer(1.0 / params.rate_hz, self._on_show, clock=steady_clock())
 
@@ -126,6 +131,10 @@ class ViewerNode(Node):
         self._said["recorder"] = recorder["news"] or recorder["state"] if recorder else self._said["recorder"]
         console.show(**self._said)
 
+    def _on_cloud(self, name: str, cloud: Cloud) -> None:
+        if self._page is not None:
+            self._page.clouds.put(name, cloud)
+
     def _on_show(self) -> None:
         news = self._slots.take()
         if news.joints is not None:
@@ -138,6 +147,7 @@ class ViewerNode(Node):
             if news.pictures:
                 self._page.show_pictures(news.pictures)
             self._show_figures(self._page, news.statuses)
+            self._clouds.want(self._page.clouds.wanted)
         if self._console is not None:
             self._show_console(self._console, news.statuses)
 

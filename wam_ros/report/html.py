@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import base64
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from itertools import pairwise
@@ -14,7 +15,7 @@ from jinja2 import Environment, PackageLoader, StrictUndefined
 from markupsafe import Markup
 
 from wam_ros.core.robot import Robot
-from wam_ros.report.plots import histogram, joint_plots
+from wam_ros.report.plots import foresight_plot, histogram, joint_plots
 from wam_ros.report.recording import SCENE
 from wam_ros.report.summary import Attempt, Run, gathered_figures, summarise, write_whole
 from wam_ros.report.versions import versions
@@ -77,6 +78,8 @@ def render(run: Run, robot: Robot) -> str:
         axis_s=axis_s,
         tracks=[track(attempt, axis_s) for attempt in run.attempts],
         motion=motion_rows(gathered_figures(run.attempts)),
+        foresight=foresight_rows(gathered_figures(run.attempts)),
+        foreseen=Markup(foresight_plot(shown.recording, shown.duration_s)) if shown else "",
         figures=_figures_by_node(run.attempts),
         versions=versions(),
     )
@@ -144,6 +147,14 @@ def motion_rows(gathered: Mapping[str, float]) -> list[tuple[str, float, str, st
         for key, (label, unit, factor, meaning) in MOTION_FIGURES.items()
         if key in gathered
     ]
+
+
+def foresight_rows(gathered: Mapping[str, float]) -> list[tuple[int, float | None, float | None, float | None]]:
+    """Return how far ahead [ms], AbsRel, delta1 and PSNR [dB] of what was imagined, nearest first."""
+    names = "absrel", "delta1", "psnr_db"
+    ahead = {int(m[1]) for key in gathered if (m := re.fullmatch(r"imagination__psnr_db_(\d+)ms", key))}
+    rows = {ms: [gathered.get(f"imagination__{name}_{ms}ms") for name in names] for ms in sorted(ahead)}
+    return [(ms, absrel, delta1, psnr) for ms, (absrel, delta1, psnr) in rows.items()]
 
 
 def _figures_by_node(attempts: Sequence[Attempt]) -> dict[str, dict[str, float]]:

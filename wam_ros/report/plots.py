@@ -87,6 +87,29 @@ def histogram(samples: FloatArray, label: str, ranks: Sequence[int]) -> str:
         return _svg(figure, re.sub(r"\W+", "-", label), f"Distribution of {label}")
 
 
+def foresight_plot(recording: Recording, end_s: float) -> str:
+    """Draw the relative error of imagined depth over time, a line for each distance ahead; nothing where there is none."""
+    lines = {
+        key.removeprefix("absrel_"): rows for key, rows in recording.foresight.items() if key.startswith("absrel_")
+    }
+    if not lines:
+        return ""
+    with mpl.rc_context(STYLE):
+        figure = Figure(figsize=(10.0, 1.9), layout="constrained")
+        axes = figure.subplots()
+        for (ahead, rows), shade in zip(lines.items(), np.linspace(0.35, 1.0, len(lines)), strict=True):
+            times, values = np.array(rows[:: max(1, len(rows) // POINTS)]).T
+            axes.plot(times, values, color=ACCENT, alpha=float(shade), linewidth=1.4)
+            axes.annotate(f" {ahead}", (times[-1], values[-1]), color=MUTED, va="center")
+        for mark in recording.marks:
+            axes.axvline(mark.time_s, color=LINE, linewidth=0.8, zorder=0)
+        axes.set_xlim(0, max(end_s, 0.1))
+        axes.set_ylim(bottom=0)
+        axes.set_xlabel("s")
+        axes.set_ylabel("AbsRel")
+        return _svg(figure, "foresight", "Relative error of imagined depth over time")
+
+
 def _joint(axes: Axes, recording: Recording, joint: str, *, is_gripper: bool) -> None:
     column = recording.joint_names.index(joint)
     for (times, rows), color, width in ((recording.measured(), ACCENT, 1.6), (recording.commanded(), INK, 0.8)):

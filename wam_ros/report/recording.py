@@ -19,6 +19,8 @@ from wam_ros.core.types import ByteImage, FloatArray, Trajectory, nanoseconds, s
 
 #: A camera that is nobody's sensor: robot and workpiece as people see them.
 SCENE = "scene"
+#: What was imagined against what came, the newest of each distance in time: keys of diagnostics begin so.
+FORESIGHT = "newest_"
 #: Longest side of a kept picture [pixels]; larger ones are reduced.
 PICTURE_SIDE = 640
 PICTURE_QUALITY = 80
@@ -49,6 +51,7 @@ class Recording:
         leader: the camera whose pictures make the frames.
         start_ns: stamp at which the attempt began.
         frame_period_s, joint_period_s: spacing of what is kept.
+        foresight: figure (``absrel_800ms``) to times and values.
     """
 
     joint_names: tuple[str, ...]
@@ -57,6 +60,7 @@ class Recording:
     frame_period_s: float = 0.13
     joint_period_s: float = 0.04
     latency_ms: list[tuple[float, float]] = field(default_factory=list)
+    foresight: dict[str, list[tuple[float, float]]] = field(default_factory=dict)
     states: list[Mark] = field(default_factory=list)
     marks: list[Mark] = field(default_factory=list)
 
@@ -125,6 +129,15 @@ class Recording:
 
     def _series(self, times: list[float], rows: list[FloatArray]) -> tuple[FloatArray, FloatArray]:
         return np.array(times), np.array(rows).reshape(len(rows), len(self.joint_names))
+
+    # what was imagined
+
+    def add_foresight(self, now_ns: int, values: Mapping[str, str]) -> None:
+        """Keep how wrong the newest imaginations were whose time has come."""
+        for key, text in values.items():
+            if key.startswith(FORESIGHT):
+                kept = self.foresight.setdefault(key.removeprefix(FORESIGHT), [])
+                kept.append((self.time_s(now_ns), float(text)))
 
     # time
 

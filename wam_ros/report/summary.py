@@ -27,6 +27,7 @@ Scalar = str | int | float | bool | None
 COUNTERS = frozenset(
     {
         *("inferences", "chunks", "dropped", "incomplete", "failures", "decodes_dropped"),
+        *("compared", "missed", "torn"),
         *("accepted", "takeovers", "overruns", "missed_ticks", "clock_jumps", "commands_refused"),
     }
 )

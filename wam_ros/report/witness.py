@@ -11,11 +11,11 @@ import numpy as np
 from wam_ros.core.joint_topics import feedback_topics
 from wam_ros.core.robot import Robot
 from wam_ros.core.types import ByteImage, FloatArray, Trajectory
-from wam_ros.report.recording import Mark, Recording
+from wam_ros.report.recording import FORESIGHT, Mark, Recording
 from wam_ros.report.summary import is_counter
 
 #: Numbers of diagnostics that say how things are now, and mean nothing in a summary.
-PASSING = ("sees_chunk_stamp", "executing", "sequence", "attempt", "elapsed_s", "active", "age_ms")
+PASSING = (FORESIGHT, "sees_chunk_stamp", "executing", "sequence", "attempt", "elapsed_s", "active", "age_ms")
 
 
 @dataclass(frozen=True)
@@ -100,6 +100,8 @@ class Witness:
         latency_ms = values.get("latency_ms")
         if latency_ms and self.recording is not None and values.get("inferences") != before.values.get("inferences"):
             self.recording.latency_ms.append((self.recording.time_s(self._now_ns()), float(latency_ms)))
+        if self.recording is not None and values.get("compared") != before.values.get("compared"):
+            self.recording.add_foresight(self._now_ns(), values)
 
     # what is known
 

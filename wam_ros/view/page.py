@@ -29,6 +29,7 @@ from wam_ros.core.task import Task
 from wam_ros.core.types import ByteImage, FloatArray
 from wam_ros.kinematics.description import urdf_text
 from wam_ros.kinematics.forward import Kinematics
+from wam_ros.view.clouds import Clouds
 from wam_ros.view.console import Ask, Console
 from wam_ros.vision.resize import resize
 
@@ -55,6 +56,7 @@ class Page:
 
     Attributes:
         url: where it is.
+        clouds: that it shows.
 
     Raises:
         ConfigError: the port is taken.
@@ -69,6 +71,7 @@ class Page:
         self._latency: list[tuple[float, float]] = []
         self._make_scene(robot)
         self._make_panel(robot, on_stop)
+        self.clouds = Clouds(self._server)
 
     def _make_scene(self, robot: Robot) -> None:
         scene = self._server.scene

@@ -82,6 +82,12 @@ class Sight:
         return (self.height - height) // 2, (self.width - width) // 2, height, width
 
 
+def ideal_matrix(camera: Camera) -> FloatArray:
+    """Return the (3, 3) camera matrix of a simulated camera, pixel centres at whole numbers."""
+    focal = camera.height / 2 / np.tan(camera.vertical_fov_rad / 2)
+    return np.array([[focal, 0, (camera.width - 1) / 2], [0, focal, (camera.height - 1) / 2], [0, 0, 1]])
+
+
 def sights_of(robot: Robot, mosaic: Mosaic, card: Card | None) -> dict[str, Sight]:
     """Return how the views of a mosaic are seen, in its order; the card says how much is cut away."""
     crop = 1.0 if card is None else float(card.params.get("crop", 1.0))

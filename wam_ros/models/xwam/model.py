@@ -121,15 +121,20 @@ class XWam(VideoExpert):
 
     def token_times(self, video_time: Tensor, action_time: Tensor) -> Tensor:
         """Return the flow time of each token (B, N); the observed frame and the observed state stand at 0."""
-        p, zero = self.sizes, torch.zeros_like(video_time)
+        return self._spread(_three(video_time, action_time))
+
+    def _spread(self, three: Tensor) -> Tensor:
+        """Return (B, N, ...) of (B, 3, ...): to each token what belongs to its own one of three flow times."""
+        p = self.sizes
+        still, video, rows = three.split(1, dim=1)
         parts = (
-            (zero, p.tokens_per_frame),
-            (video_time, p.video_tokens - p.tokens_per_frame),
-            (action_time, p.horizon),
-            (zero, 1),
-            (action_time, p.states - 1),
+            (still, p.tokens_per_frame),
+            (video, p.video_tokens - p.tokens_per_frame),
+            (rows, p.horizon),
+            (still, 1),
+            (rows, p.states - 1),
         )
-        return torch.cat([time[:, None].expand(-1, count) for time, count in parts], dim=1)
+        return torch.cat([part.expand(-1, count, *part.shape[2:]) for part, count in parts], dim=1)
 
     def placing(self) -> Rotation:
         """Return the rotation of all tokens; rows and states lie between the latent frames in time."""
@@ -171,7 +176,8 @@ class XWam(VideoExpert):
 
     def predict(self, observed: Observed, noisy: Noisy, *, depth: bool = False) -> Predicted:
         """Return all predictions; without ``depth`` the depth branch is not run."""
-        time = self.time(self.token_times(noisy.video_time, noisy.action_time))
+        # There are three flow times, whatever the number of tokens: a tenth of a training step.
+        time = FlowTime(*map(self._spread, self.time(_three(noisy.video_time, noisy.action_time))))
         x = self.embed(self.embed_observed(observed), noisy)
         tokens = self.flow(x, time, self.placing(), self.text(observed.text), depth=depth)
         video, rows, states = tokens.main.split((self.sizes.video_tokens, self.sizes.horizon, self.sizes.states), dim=1)
@@ -193,6 +199,11 @@ class XWam(VideoExpert):
         parts = values.unflatten(2, (pt, ph, pw, self.latent.channels))
         parts = parts.unflatten(1, (-1, self.sizes.views, rows, columns)).permute(0, 8, 1, 5, 2, 3, 6, 4, 7)
         return parts.reshape(len(values), self.latent.channels, -1, self.sizes.views, rows * ph, columns * pw)
+
+
+def _three(video_time: Tensor, action_time: Tensor) -> Tensor:
+    """Return (B, 3) flow times: of what is observed, of the later video, of rows and later states."""
+    return torch.stack((torch.zeros_like(video_time), video_time, action_time), dim=1)
 
 
 def _mlp(width: int, hidden: int, out: int) -> nn.Sequential:
