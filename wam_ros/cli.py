@@ -76,6 +76,7 @@ def parser() -> argparse.ArgumentParser:
     train.add_argument("--out", type=Path, required=True, help="folder for checkpoint, metrics and plot")
     train.add_argument("--data", action="append", default=[], metavar="DATASET", help="to learn from; may be repeated")
     train.add_argument("--set", action="append", default=[], metavar="KEY=VALUE", help="as in train.options.steps=2000")
+    train.add_argument("--samples", action="store_true", help="train nothing: draw what the weights saved last predict")
     _add_calibrate(add("calibrate", _calibrate, "find where cameras and arms are, and how sure that is; print a board"))
     add("doctor", _doctor, "say what is missing on this computer, and the line that cures it")
     node = add("node", _node, "run one node in this process, as ros2 run does")
@@ -251,12 +252,13 @@ def _record(options: argparse.Namespace) -> int:
 
 def _train(options: argparse.Namespace) -> int:
     from wam_ros.overrides import parse, with_values
-    from wam_ros.training.spec import load_spec, train
+    from wam_ros.training.spec import load_spec, show, train
 
-    spec = load_spec(options.spec)
     given = [f"train.demonstrations.datasets={json.dumps(options.data)}"] if options.data else []
-    if given or options.set:
-        spec = with_values(spec, [parse(change) for change in [*given, *options.set]])
+    spec = with_values(load_spec(options.spec), [parse(change) for change in [*given, *options.set]])
+    if options.samples:
+        print(show(spec, options.out))
+        return OK
     words = [f"wam train {options.spec}", *(f"--data {root}" for root in options.data)]
     command = " ".join([*words, *(f"--set {change}" for change in options.set)])
     rows = train(spec, options.out, command)

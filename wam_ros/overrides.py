@@ -84,6 +84,8 @@ def with_values(description: T, assignments: Sequence[Assignment]) -> T:
     Raises:
         ConfigError: a key or value that it cannot have.
     """
+    if not assignments:
+        return description
     data = to_data(description)
     for a in assignments:
         _assign(data, a)

@@ -23,6 +23,12 @@ def test_a_training_run_from_the_command_line_leaves_a_checkpoint_that_passes_th
     assert "2 steps" in capsys.readouterr().out
     assert main(["check", "checkpoint", str(tmp_path / "a")]) == 0
     assert "fastwam main tiny" in capsys.readouterr().out
+    samples = tmp_path / "a" / "samples.png"
+    assert samples.read_bytes().startswith(b"\x89PNG")
+    samples.unlink()
+    assert main(["train", "synthetic", "--out", str(tmp_path / "a"), *short, "--samples"]) == 0
+    assert capsys.readouterr().out == f"{samples}\n"
+    assert samples.exists()
     card = json.loads((tmp_path / "a" / "card.json").read_text())
     assert card["command"].startswith("wam train synthetic --set train.options.steps=2")
 
@@ -32,6 +38,7 @@ def test_a_training_run_from_the_command_line_leaves_a_checkpoint_that_passes_th
     [
         (["train", "nothing", "--out", "x"], "not found"),
         (["train", "synthetic", "--out", "x", "--set", "train.options.stepz=1"], "unknown key"),
+        (["train", "synthetic", "--out", "x", "--samples"], "is not a whole safetensors file"),
         (["check", "checkpoint", "nowhere"], "no card"),
         (["convert", "--out", "x"], "neither"),
     ],

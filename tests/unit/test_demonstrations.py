@@ -3,6 +3,8 @@
 
 from __future__ import annotations
 
+import json
+import shutil
 from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
@@ -220,6 +222,29 @@ class TestAsTrainingMaterial:
         params = load_spec(POLICY.name).params()
         windows = Windows(episodes, params, z_scores(episodes), lambda _: torch.zeros(8, 128))
         assert len(windows) == len(brief.rows) - 2
+
+    @pytest.mark.parametrize(
+        ("file", "words"),
+        [
+            ("data/chunk-000/file-000.parquet", "file-000.parquet: cannot be read"),
+            ("videos/observation.images.head/chunk-000/file-001.mp4", "file-001.mp4"),
+            ("meta/stats.json", "mean of action"),
+        ],
+    )
+    def test_a_damaged_dataset_is_refused_by_name_and_nothing_is_made_of_it(
+        self, dataset: Path, tmp_path: Path, file: str, words: str
+    ) -> None:
+        root = shutil.copytree(dataset, tmp_path / "demos")
+        path = root / file
+        if path.suffix == ".json":
+            stats = json.loads(path.read_text())
+            stats["action"]["mean"][3] += 0.01
+            path.write_text(json.dumps(stats))
+        else:
+            path.write_bytes(path.read_bytes()[: path.stat().st_size // 2])
+        with pytest.raises(DatasetError, match=words):
+            self.material(root, tmp_path / "out")
+        assert not (tmp_path / "out").exists()
 
     @pytest.mark.parametrize(
         ("changes", "named"),

@@ -13,6 +13,7 @@ from wam_ros.models.fastwam import build
 from wam_ros.models.latent import PixelCodec
 from wam_ros.models.params import DiTParams, sized
 from wam_ros.models.text import hashed_text
+from wam_ros.training import samples
 from wam_ros.training.data import Episode, Windows, endless, frame_offsets, z_scores
 from wam_ros.training.loop import Training
 from wam_ros.training.objective import Objective, ObjectiveOptions
@@ -142,6 +143,23 @@ def test_a_file_where_the_run_should_be_is_named_before_anything_is_made(tmp_pat
     (tmp_path / "file").write_text("mine")
     with pytest.raises(ConfigError, match="got a file at"):
         train(load_spec("synthetic"), tmp_path / "file" / "run")
+
+
+@pytest.mark.parametrize("variant", ["main", "joint"])
+def test_a_sample_shows_for_each_window_what_came_and_what_was_predicted(variant, tmp_path, monkeypatch):
+    windows, codec = windows_of(SMALL, count=2)
+    model = build(dataclasses.replace(SMALL, variant=variant))
+    shown = []
+    monkeypatch.setattr(samples, "_draw_frames", lambda _axes, came, dreamt: shown.append((came, dreamt)))
+    samples.draw_samples(model, windows, codec, tmp_path / "samples.png", count=2)
+    assert (tmp_path / "samples.png").read_bytes().startswith(b"\x89PNG")
+    last = windows.batch([3 * len(windows) // 4], codec)
+    assert len(shown) == 2
+    for came, dreamt in shown:
+        assert came.shape == dreamt.shape == (3, 32, 32, 3)
+        np.testing.assert_array_equal(came[0], dreamt[0])
+    truth = codec.decode(torch.cat((last.observed.latent, last.future), dim=2))[0].permute(1, 2, 3, 0)
+    np.testing.assert_allclose(shown[-1][0], (truth.numpy() + 1) / 2, atol=1e-6)
 
 
 @pytest.mark.parametrize("variant", ["main", "joint", "idm"])

@@ -83,8 +83,7 @@ def sample(
     rows, frames = noise[0].float(), noise[1].float()
     future: Memory | None = None
     if kind == "idm":
-        for step in range(plan.video.steps):
-            frames, _ = _imagine(model, scene, frames, plan.video, step)
+        frames = _dreamt(model, scene, frames, plan.video)
         _, future = model.imagine(scene, frames, torch.zeros(len(frames), device=frames.device))
     for step in range(plan.action.steps):
         if kind == "joint":
@@ -94,6 +93,24 @@ def sample(
         rows = euler_step(rows, predicted, plan.action, step, model.params.target, guide)
     rows, _ = given(rows, 0.0, prefix)
     return Sampled(rows, None if kind == "main" else frames)
+
+
+@torch.no_grad()
+def imagined(model: FastWam, observed: Observed, frames: Tensor) -> Tensor:
+    """Return the later latent frames (B, C, T-1, h, w) that the video expert alone makes of noise.
+
+    Args:
+        model: any variant; ``main`` needs them for nothing but to be looked at.
+        observed: what they follow.
+        frames: the second part of ``noise_for``, on the model's device.
+    """
+    return _dreamt(model, model.look(observed), frames.float(), schedules(model).video)
+
+
+def _dreamt(model: FastWam, scene: Scene, frames: Tensor, schedule: Schedule) -> Tensor:
+    for step in range(schedule.steps):
+        frames, _ = _imagine(model, scene, frames, schedule, step)
+    return frames
 
 
 def _imagine(model: FastWam, scene: Scene, frames: Tensor, schedule: Schedule, step: int) -> tuple[Tensor, Memory]:

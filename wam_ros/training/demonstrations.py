@@ -26,7 +26,7 @@ from wam_ros.core.stitch import stitch
 from wam_ros.core.types import ByteImage
 from wam_ros.files.assets import load_policy, load_robot
 from wam_ros.files.dataset.declaration import Declaration
-from wam_ros.files.dataset.fits import require_robot, require_views
+from wam_ros.files.dataset.fits import require_robot, require_views, require_whole
 from wam_ros.files.dataset.read import DatasetReader, Recording
 from wam_ros.models.params import FastWamParams
 from wam_ros.training.data import Episode
@@ -82,8 +82,10 @@ class Demonstrations:
             raise DatasetError("training: expected a dataset, got none; give one with --data")
         found: list[Recording] = []
         for root in self.datasets:
-            reader = DatasetReader(Path(root).expanduser())
+            place = Path(root).expanduser()
+            reader = DatasetReader(place)
             _check_dataset(root, reader.said, robot, policy)
+            require_whole(place)
             found += [recording for recording in reader if recording.described.success != "failure"]
         if not found:
             raise DatasetError(mismatch("training", "demonstrations that succeeded", "none", "record some"))

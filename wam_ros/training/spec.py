@@ -6,7 +6,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Literal
+from typing import Literal, NamedTuple, cast
 
 import numpy as np
 import torch
@@ -15,17 +15,19 @@ from wam_ros.core.errors import ConfigError, mismatch
 from wam_ros.files.assets import find
 from wam_ros.files.folders import require_place
 from wam_ros.files.load import load_yaml
-from wam_ros.models.fastwam import build
+from wam_ros.models.checkpoint import read_tensors
+from wam_ros.models.fastwam import FastWam, build
 from wam_ros.models.latent import PixelCodec
 from wam_ros.models.params import FastWamParams, sized
 from wam_ros.models.text import hashed_text
-from wam_ros.training.data import Episode, Windows, endless, z_scores
+from wam_ros.training.data import Episode, Normalisers, Windows, endless, z_scores
 from wam_ros.training.demonstrations import Demonstrations
 from wam_ros.training.export import Provenance, export
 from wam_ros.training.loop import Training
 from wam_ros.training.material import Material, SyntheticData
 from wam_ros.training.objective import Objective, ObjectiveOptions
 from wam_ros.training.options import TrainOptions
+from wam_ros.training.samples import PICTURE, draw_samples
 from wam_ros.training.xwam_spec import XWamSpec, train_xwam
 
 MOST_PICTURES = 2000
@@ -106,6 +108,45 @@ def train(
     require_place(folder)
     if isinstance(spec, XWamSpec):
         return train_xwam(spec, folder, command, quiet=quiet)
+    params, material, codec, maps, windows = _prepared(spec, folder)
+    training = Training(Objective(build(params), spec.objective), spec.options, folder)
+    batches = endless(windows, codec, spec.options.batch_size, spec.options.seed + training.step)
+    model = cast("FastWam", training.run(batches, quiet=quiet))
+    export(folder, params, model.state_dict(), codec, maps, _provenance(spec, material, command))
+    draw_samples(model, windows, codec, folder / PICTURE)
+    return training.metrics
+
+
+def show(spec: TrainSpec | XWamSpec, folder: Path) -> Path:
+    """Draw what the weights that were saved last predict; returns the file. A training may go on meanwhile.
+
+    Raises:
+        ConfigError: no weights, those of another model, or of another family.
+        DatasetError: demonstrations that do not fit.
+    """
+    if isinstance(spec, XWamSpec):
+        raise ConfigError(mismatch("--samples: family", "fastwam", "xwam", "look at what it imagines in a run"))
+    weights = {name: t.float() for name, t in read_tensors(folder).items() if not name.startswith("codec.")}
+    prepared = _prepared(spec, folder)
+    model = build(prepared.params)
+    try:
+        model.load_state_dict(weights)
+    except RuntimeError as error:
+        raise ConfigError(f"{folder}: holds the weights of another model; say the same as in training") from error
+    draw_samples(model, prepared.windows, prepared.codec, folder / PICTURE)
+    return folder / PICTURE
+
+
+class _Prepared(NamedTuple):
+    params: FastWamParams
+    material: Material
+    codec: PixelCodec
+    maps: Normalisers
+    windows: Windows
+
+
+def _prepared(spec: TrainSpec, folder: Path) -> _Prepared:
+    """Return all that a training begins with besides the model."""
     torch.manual_seed(spec.options.seed)
     params, material = spec.params(), spec.material(folder)
     episodes = material.episodes
@@ -113,12 +154,7 @@ def train(
     codec.fit(_pictures(episodes))
     maps = z_scores(episodes)
     windows = Windows(episodes, params, maps, lambda text: _embedded(text, params), material.state_noise)
-    training = Training(Objective(build(params), spec.objective), spec.options, folder)
-    model = training.run(
-        endless(windows, codec, spec.options.batch_size, spec.options.seed + training.step), quiet=quiet
-    )
-    export(folder, params, model.state_dict(), codec, maps, _provenance(spec, material, command))
-    return training.metrics
+    return _Prepared(params, material, codec, maps, windows)
 
 
 def _pictures(episodes: Sequence[Episode]) -> torch.Tensor:

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Whether a dataset is of the robot at hand, in its order of joints, and has what is wanted of it."""
+"""Whether a dataset is whole, of the robot at hand, in its order of joints, and has what is wanted of it."""
 
 from __future__ import annotations
 
@@ -9,7 +9,20 @@ from pathlib import Path
 from wam_ros.core.episode import ACTION, STATE
 from wam_ros.core.errors import DatasetError, mismatch
 from wam_ros.core.robot import Robot
+from wam_ros.files.dataset.check import examine
 from wam_ros.files.dataset.declaration import Declaration
+
+
+def require_whole(root: Path) -> None:
+    """Refuse a dataset in which anything is missing, cut off or wrong; not every picture is decoded.
+
+    Raises:
+        DatasetError: naming the first problem.
+    """
+    problems = examine(root).problems
+    if problems:
+        others = f" ({len(problems) - 1} more: wam check dataset {root})" if problems[1:] else ""
+        raise DatasetError(f"{problems[0]}{others}")
 
 
 def require_robot(root: Path | str, said: Declaration, robot: Robot, remedy: str) -> None:
