@@ -166,3 +166,16 @@ def test_a_recorded_episode_times_the_arms_and_says_why_not_the_camera(tmp_path,
     for device in ("arm left", "gripper left", "arm right", "gripper right"):
         assert findings.found[device].latency_s == pytest.approx(0.07, abs=0.003), device
     assert "no camera_info" in findings.lost["left_wrist"]
+
+
+def test_the_command_line_writes_the_clock_and_asks_for_a_recording(tmp_path, capsys):
+    from wam_ros import cli
+
+    page = tmp_path / "clock.html"
+    assert cli.main(["calibrate", "clock", "--out", str(page)]) == cli.OK
+    assert str(page) in capsys.readouterr().out
+    assert "requestAnimationFrame" in page.read_text()
+    assert cli.main(["calibrate", "latency", "--robot", "sim_r1_lite"]) == cli.MISTAKE
+    said = capsys.readouterr().err
+    assert "expected a recorded dataset" in said
+    assert said.count("\n") == 1

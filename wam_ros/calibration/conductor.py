@@ -120,7 +120,8 @@ class Conductor:
             self._tell(
                 f"pose skipped: {joint} is {apart_rad:+.2f} rad from its goal, or {self.still.lack or 'it moves'}"
             )
-            self._leave()
+            self._stop, self.doing = None, Doing.WAITING
+            drive.lose()  # it goes on from where the arms are then told to be
         return None
 
     def _leave(self) -> None:
@@ -231,7 +232,7 @@ class Conductor:
 
     def capture(self) -> Answer:
         """Look at what all cameras see now."""
-        if self.doing not in (Doing.WAITING, Doing.MOVING):
+        if self.doing is not Doing.WAITING:
             return Answer(False, f"capture refused: {self.doing.value}; ask again when it is over")
         if self.still.lack:
             return Answer(False, f"capture refused: {self.still.lack}")
