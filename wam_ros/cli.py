@@ -166,22 +166,10 @@ def _run(options: argparse.Namespace) -> int:
     from wam_ros.run import calibrated, play, prepare, show
 
     folder = options.out or Path("runs") / f"{Path(options.task).stem}-{datetime.now():%Y%m%d-%H%M%S}"
-    wished = RunOptions(
-        task=options.task,
-        robot=options.robot,
-        policy=options.policy,
-        seed=options.seed,
-        pace=options.pace,
-        declared_latency_s=None if options.latency_ms is None else options.latency_ms / 1000,
-        randomise=options.randomise,
-        disturb=options.disturb,
-        view=options.view,
-        console=options.console,
-        imagine=options.imagine,
-        teleop=options.teleop,
-        drift=options.drift,
-        record=options.record,
-    )
+    same = ("robot", "policy", "seed", "pace", "randomise", "disturb", "view", "console", "imagine", "teleop")
+    latency_s = None if options.latency_ms is None else options.latency_ms / 1000
+    given = {name: getattr(options, name) for name in (*same, "drift", "record")}
+    wished = RunOptions(options.task, declared_latency_s=latency_s, **given)
     plan = prepare(wished, [*options.set, *calibrated(options.calibration)], options.episodes, folder)
     console = Console(highlight=False)
     result = play(plan, options.episodes, folder, console)
