@@ -27,10 +27,10 @@ from wam_ros.files.assets import load_robot
 from wam_ros.files.calibration import CalibrationFile, Placed, load, save
 from wam_ros.files.camera_info import load_camera_info, save_camera_info
 from wam_ros.files.easy_handeye import load_samples
-from wam_ros.vision.boards import picture
+from wam_ros.vision.boards import picture, whole_px
 from wam_ros.vision.print import write_board
 
-PX_PER_M = 5000
+PX_PER_M = 4000
 """Of the simulated board's picture."""
 
 
@@ -41,7 +41,7 @@ def command(options: Namespace) -> list[str]:
         ConfigError: something is missing on the command line.
         CalibrationError: no calibration that can be believed; nothing is written.
     """
-    if options.what in ("captures", "intrinsics", "samples", "show") and options.file is None:
+    if options.what in ("captures", "intrinsics", "samples", "show", "clouds") and options.file is None:
         raise ConfigError(f"calibrate {options.what}: expected a file, got none; give its path")
     ways: dict[str, Callable[[Namespace], list[str]]] = {
         "board": _print_board,
@@ -49,6 +49,7 @@ def command(options: Namespace) -> list[str]:
         "intrinsics": _intrinsics,
         "samples": lambda given: solve_samples(given.file, on_tool=not given.beside),
         "show": lambda given: describe(load(given.file)),
+        "clouds": _clouds,
         "latency": lambda given: latency.command(given, _board(given)),
         "clock": lambda given: [clock(given.out or Path("clock.html"))],
     }
@@ -81,6 +82,12 @@ def _intrinsics(options: Namespace) -> list[str]:
     save_camera_info(found.optics, camera, path)
     counted = f"{camera}: {len(shots.corners)} pictures of {board.title} count"
     return [*shots.skipped, counted, f"{camera}: {told(found)}", *verdict, f"saved {path}, which ROS drivers read"]
+
+
+def _clouds(options: Namespace) -> list[str]:
+    from wam_ros.calibration_clouds import compare
+
+    return compare(options.file, options.seed, options.out or Path("clouds.png"))
 
 
 def _board(options: Namespace) -> Board:
@@ -122,7 +129,7 @@ def _simulated(options: Namespace) -> list[str]:
         )
     choose_backend()
     cell_options = CellOptions(height=options.picture_height)
-    cell = BoardCell(robot, board, picture(board, round(board.square_m * PX_PER_M)), cell_options, options.seed)
+    cell = BoardCell(robot, board, picture(board, whole_px(board, PX_PER_M)), cell_options, options.seed)
     try:
         guide = Guide(cell, board, options.poses, options.seed)
         path = _out(options, robot)

@@ -114,12 +114,12 @@ def _add_calibrate(calibrate: argparse.ArgumentParser) -> None:
     calibrate.add_argument(
         "what",
         nargs="?",
-        choices=["robot", "board", "captures", "intrinsics", "samples", "show", "latency", "clock"],
+        choices=["robot", "board", "captures", "intrinsics", "samples", "show", "clouds", "latency", "clock"],
         default="robot",
         help="robot: capture, solve, verify, save (default); board: write it as PDF; captures: solve pictures and "
         "joints that a file lists; intrinsics: find how a camera sees from a folder of its pictures; samples: solve a file of "
-        "easy_handeye2; show: say what a calibration file holds; latency: how late devices are, from a recorded dataset; clock: "
-        "the page with which cameras are timed",
+        "easy_handeye2; show: say what a file holds; clouds: how a twin's clouds agree with it; latency: how late devices are, "
+        "from a recorded dataset; clock: the page with which cameras are timed",
     )
     calibrate.add_argument("file", nargs="?", type=Path, help="that these read; folder of pictures for intrinsics")
     calibrate.add_argument("--robot", default="", help="name or YAML path")

@@ -1,6 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
 """From capture to a saved file before a rendered board: right within its own bound, and nothing saved otherwise."""
 
+import re
+
 import numpy as np
 import pytest
 import yaml
@@ -68,6 +70,19 @@ def test_a_robot_calibrates_itself_before_a_board(tmp_path, capsys):
         assert error @ np.linalg.solve(covariance, error) < 45, name
         # The URDF is off by 8 mm and 1.7 degrees on every axis.
         assert np.linalg.norm(error[:3]) < 0.005, name
+    clouds_align(path, seed, capsys)
+
+
+def clouds_align(path, seed, capsys):
+    """With the calibration clouds lie on each other nearly as they truly do, and better than with an error."""
+    out = path.with_name("clouds.png")
+    assert cli.main(["calibrate", "clouds", str(path), "--seed", str(seed), "--out", str(out)]) == cli.OK
+    true, calibrated, wrong = (float(mm) for mm in re.findall(r"([\d.]+) mm \(median\)", capsys.readouterr().out))
+    assert calibrated < true + 0.5
+    assert wrong > calibrated + 1
+    assert out.read_bytes().startswith(b"\x89PNG")
+    assert cli.main(["calibrate", "clouds", str(path), "--seed", str(seed + 1), "--out", str(out)]) == cli.MISTAKE
+    assert "give the --seed that it was calibrated with" in capsys.readouterr().err
 
 
 def test_a_board_that_is_not_there_saves_nothing(tmp_path):

@@ -12,7 +12,7 @@ from scipy.spatial.transform import Rotation
 from wam_ros.core.board import STANDARD, Board, Optics
 from wam_ros.core.errors import CalibrationError, ConfigError
 from wam_ros.core.transforms import apply, invert, log, rigid
-from wam_ros.vision.boards import BoardFinder, board_pose, coverage, picture
+from wam_ros.vision.boards import BoardFinder, board_pose, coverage, picture, whole_px
 from wam_ros.vision.intrinsics import calibrate_intrinsics, fitness_px
 from wam_ros.vision.print import write_board
 
@@ -220,6 +220,13 @@ def test_the_printed_board_is_true_to_scale(tmp_path):
     assert height_pt * 25.4 / 72 == pytest.approx(210, abs=0.02)
     width_px = int(re.search(rb"/Width (\d+)", text).group(1))
     assert width_px / 297 == pytest.approx(25)
+
+
+def test_a_board_is_drawn_in_whole_pixels():
+    wanted = {"charuco": 80, "aprilgrid": 130, "checkerboard": 80}
+    assert {kind: whole_px(board, 4000) for kind, board in STANDARD.items()} == wanted
+    for kind, board in STANDARD.items():
+        assert picture(board, wanted[kind]).min() == 0
 
 
 @pytest.mark.parametrize("kind", ["aprilgrid", "checkerboard"])

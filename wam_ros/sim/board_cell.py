@@ -17,7 +17,7 @@ from wam_ros.core.board import Board, Optics
 from wam_ros.core.errors import ConfigError
 from wam_ros.core.robot import Robot
 from wam_ros.core.transforms import exp, invert, rigid
-from wam_ros.core.types import ByteImage, FloatArray
+from wam_ros.core.types import ByteImage, DepthImage, FloatArray
 from wam_ros.sim.embodiment import robot_spec
 from wam_ros.sim.render import Renderer, intrinsics
 from wam_ros.sim.world import JointMap
@@ -25,6 +25,7 @@ from wam_ros.sim.world import JointMap
 BOARD_BODY = "calibration_board"
 MARGIN = 1
 """White squares around the board's pattern, on every side."""
+TABLE_M = 0.03
 
 
 @dataclass(frozen=True)
@@ -37,6 +38,8 @@ class CellOptions:
         mount_m, mount_rad: standard deviation of the cameras' places against the URDF.
         board_xyz_m, board_yaw_rad: middle of the board in the robot's base frame, and its turn about the vertical.
         height: of the pictures [px]; their shape is the cameras'.
+        blocks: on and around the board, on a table, so that depth tells more than a plane does; they hide the board.
+        depth_1_m: standard deviation of measured depth is this times the distance squared.
     """
 
     encoder_rad: float = 0.0004
@@ -46,6 +49,8 @@ class CellOptions:
     board_xyz_m: tuple[float, float, float] = (0.34, 0.0, -0.04)
     board_yaw_rad: float = 0.0
     height: int = 960
+    blocks: int = 0
+    depth_1_m: float = 0.003
 
 
 class BoardCell:
@@ -75,6 +80,7 @@ class BoardCell:
         _light(spec, self._widest(), options.height)
         self._displace_cameras(spec)
         _lay_board(spec, robot, board, picture, options)
+        _put_blocks(spec, robot, options)
         self._model = spec.compile()
         self._data = mujoco.MjData(self._model)
         self._joints = JointMap(self._model, robot)
@@ -111,6 +117,12 @@ class BoardCell:
         color, _ = self._renderer.draw(self._data, camera, *self._size(camera))
         noise = self._rng.normal(0.0, self._options.grey, color.shape[:2])[:, :, None]
         return np.clip(color + noise, 0, 255).astype(np.uint8)
+
+    def measure(self, camera: str) -> DepthImage:
+        """Return (H, W) distance along the optical axis [m] with noise; 0 where nothing is hit."""
+        _, depth_m = self._renderer.draw(self._data, camera, *self._size(camera))
+        noise = self._rng.standard_normal(depth_m.shape, dtype=np.float32)
+        return depth_m + np.float32(self._options.depth_1_m) * depth_m**2 * noise
 
     def camera_in(self, frame: str, camera: str) -> FloatArray:
         """(4, 4) truth: a camera's optical frame in a body of the robot."""
@@ -181,3 +193,20 @@ def _lay_board(spec: mujoco.MjSpec, robot: Robot, board: Board, picture: ByteIma
     body.add_geom(
         type=mujoco.mjtGeom.mjGEOM_PLANE, size=[*size, 0.01], material=BOARD_BODY, contype=0, conaffinity=0, mass=0
     )
+
+
+def _put_blocks(spec: mujoco.MjSpec, robot: Robot, options: CellOptions) -> None:
+    """A table and blocks in rings about the board's middle; always the same ones."""
+    if not options.blocks:
+        return
+    rng, middle = np.random.default_rng(1), np.array(options.board_xyz_m)
+    body, apart = spec.body(robot.base_frame).add_body(name="blocks"), {"contype": 0, "conaffinity": 0, "mass": 0}
+    below = [0.0, 0.0, TABLE_M / 2 + 0.002]
+    body.add_geom(type=mujoco.mjtGeom.mjGEOM_BOX, size=[0.3, 0.45, TABLE_M / 2], pos=middle - below, **apart)
+    for number in range(options.blocks):
+        angle, radius = 2.4 * number, 0.05 * np.sqrt(number)
+        half, turn = rng.uniform([0.015, 0.015, 0.01], [0.035, 0.035, 0.04]), rng.uniform(-np.pi, np.pi) / 2
+        at = middle + [radius * np.cos(angle), radius * np.sin(angle), half[2]]
+        color = [*rng.uniform(0.3, 0.9, 3), 1.0]
+        quat = [np.cos(turn), 0, 0, np.sin(turn)]
+        body.add_geom(type=mujoco.mjtGeom.mjGEOM_BOX, size=half, pos=at, quat=quat, rgba=color, **apart)

@@ -26,6 +26,7 @@ LARGEST_ERROR_PX = 1.0
 """Root mean square distance of a picture's corners from the pose that fits them."""
 GRID = (6, 4)
 """Cells of the picture, across and down, that coverage counts."""
+WHOLE_PX = 1e-6
 GAUSSIAN_SLOPE = float(np.sqrt(2 * np.pi))
 
 
@@ -150,6 +151,19 @@ def picture(board: Board, square_px: int) -> ByteImage:
         ConfigError: squares and markers are not whole pixels.
     """
     return pattern(board).draw(square_px)
+
+
+def whole_px(board: Board, px_per_m: float) -> int:
+    """Return the pixels of a square, about ``px_per_m``, with which its marker has whole pixels too.
+
+    Much finer pictures than a camera resolves are not better: a renderer that thins them out makes corners noisy.
+    """
+    wanted = board.square_m * px_per_m
+    if board.kind == "checkerboard":
+        return round(wanted)
+    share = board.marker_m / board.square_m
+    whole = [n for n in range(1, 2 * round(wanted)) if abs(n * share - round(n * share)) < WHOLE_PX]
+    return min(whole, key=lambda n: abs(n - wanted), default=round(wanted))
 
 
 def undistorted(pixels: FloatArray, optics: Optics) -> FloatArray:

@@ -19,7 +19,7 @@ from wam_ros.files.board import parse_board
 from wam_ros.files.load import from_data
 from wam_ros.sim.judgement import Judgement, stage_shares
 from wam_ros.sim.scene import RIGID
-from wam_ros.vision.boards import picture
+from wam_ros.vision.boards import picture, whole_px
 from wam_ros.vision.encode import png
 
 STAGES = ("stands",)
@@ -67,8 +67,8 @@ class BoardTable:
         self.options = from_data(BoardOptions, task.scene_options, f"task {task.name}: scene_options")
         self.board = parse_board(self.options.board)
         self._shares = stage_shares(task, STAGES)
-        drawn = picture(self.board, round(self.board.square_m * PX_PER_M))
-        margin = round(MARGIN * self.board.square_m * PX_PER_M)
+        square_px = whole_px(self.board, PX_PER_M)
+        drawn, margin = picture(self.board, square_px), MARGIN * square_px
         framed = np.pad(drawn, margin, constant_values=255)
         self.assets: Mapping[str, bytes] = {"board.png": png(np.repeat(framed[:, :, None], 3, axis=2))}
 
