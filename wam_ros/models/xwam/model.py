@@ -176,7 +176,7 @@ class XWam(VideoExpert):
 
     def predict(self, observed: Observed, noisy: Noisy, *, depth: bool = False) -> Predicted:
         """Return all predictions; without ``depth`` the depth branch is not run."""
-        # There are three flow times, whatever the number of tokens: a tenth of a training step.
+        # There are three flow times, whatever the number of tokens.
         time = FlowTime(*map(self._spread, self.time(_three(noisy.video_time, noisy.action_time))))
         x = self.embed(self.embed_observed(observed), noisy)
         tokens = self.flow(x, time, self.placing(), self.text(observed.text), depth=depth)
