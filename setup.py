@@ -18,6 +18,7 @@ NODES = [
     "recorder",
     "replay",
     "calibration",
+    "double",
 ]
 
 

@@ -78,7 +78,9 @@ def parser() -> argparse.ArgumentParser:
     train.add_argument("--set", action="append", default=[], metavar="KEY=VALUE", help="as in train.options.steps=2000")
     train.add_argument("--samples", action="store_true", help="train nothing: draw what the weights saved last predict")
     _add_calibrate(add("calibrate", _calibrate, "find where cameras and arms are, and how sure that is; print a board"))
-    add("doctor", _doctor, "say what is missing on this computer, and the line that cures it")
+    doctor = add("doctor", _doctor, "say what is missing on this computer, or at a robot, and the line that cures it")
+    doctor.add_argument("--robot", default="", help="look at this running robot instead: name or YAML path")
+    doctor.add_argument("--listen", type=float, default=5.0, metavar="S", help="for so many seconds (default: 5)")
     node = add("node", _node, "run one node in this process, as ros2 run does")
     node.add_argument("name", help="a module below wam_ros.nodes")
     node.add_argument("ros", nargs=argparse.REMAINDER, help="--ros-args ...")
@@ -96,9 +98,10 @@ def _add_run(run: argparse.ArgumentParser) -> None:
         "--randomise", action="store_true", help="colours, light, cameras, friction of each attempt's twin"
     )
     run.add_argument("--disturb", action="store_true", help="push the workpiece and let one grip of each attempt slip")
+    run.add_argument("--double", action="store_true", help="start the double of a real robot's driver, in the scene")
     run.add_argument("--latency-ms", type=float, help="declared inference latency (default: 190 in lockstep)")
-    run.add_argument("--calibration", type=Path, metavar="FILE", help="of the robot, instead of the one its file names")
     run.add_argument("--imagine", action="store_true", help="show what the policy imagines, and how wrong it was")
+    run.add_argument("--calibration", type=Path, metavar="FILE", help="of the robot, instead of the one its file names")
     run.add_argument("--teleop", default="", choices=TELEOP_SOURCES, help="what a person may take over with")
     run.add_argument("--drift", action="store_true", help="warn when a camera has moved on its mount; needs depth")
     run.add_argument("--record", default="", metavar="DATASET", help="each attempt is recorded into this dataset")
@@ -166,7 +169,7 @@ def _run(options: argparse.Namespace) -> int:
     from wam_ros.run import calibrated, play, prepare, show
 
     folder = options.out or Path("runs") / f"{Path(options.task).stem}-{datetime.now():%Y%m%d-%H%M%S}"
-    same = ("robot", "policy", "seed", "pace", "randomise", "disturb", "view", "console", "imagine", "teleop")
+    same = ("robot", "policy", "seed", "pace", "randomise", "disturb", "double", "view", "console", "imagine", "teleop")
     latency_s = None if options.latency_ms is None else options.latency_ms / 1000
     given = {name: getattr(options, name) for name in (*same, "drift", "record")}
     wished = RunOptions(options.task, declared_latency_s=latency_s, **given)
@@ -263,10 +266,10 @@ def _calibrate(options: argparse.Namespace) -> int:
     return OK
 
 
-def _doctor(_options: argparse.Namespace) -> int:
-    from wam_ros.doctor import examine, show
+def _doctor(options: argparse.Namespace) -> int:
+    from wam_ros.doctor import examine, examine_robot, show
 
-    findings = examine()
+    findings = examine_robot(options.robot, options.listen) if options.robot else examine()
     show(findings)
     return OK if all(finding.ok for finding in findings) else FAILED
 
@@ -274,8 +277,12 @@ def _doctor(_options: argparse.Namespace) -> int:
 def _node(options: argparse.Namespace) -> int:
     # A process started in the background by a shell has SIGINT ignored; nodes are ended by it.
     signal.signal(signal.SIGINT, signal.default_int_handler)
+    if options.name.startswith("double_"):  # of the robot of that name
+        options.name, robot = "double", options.name.removeprefix("double_")
+        sys.argv[1:] = [*(options.ros or ["--ros-args"]), "-p", f"robot:={robot}"]
     if options.name not in _nodes():
-        raise ConfigError(mismatch("node", ", ".join(_nodes()), options.name, "choose one of them"))
+        known = ", ".join((*_nodes(), "double_ROBOT"))
+        raise ConfigError(mismatch("node", known, options.name, "choose one of them"))
     return int(importlib.import_module(f"wam_ros.nodes.{options.name}").main() or OK)
 
 

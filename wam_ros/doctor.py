@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""``wam doctor``: what this computer lacks, and the line that cures it."""
+"""``wam doctor``: what this computer lacks, or what a robot's driver does otherwise, and the line that cures it."""
 
 from __future__ import annotations
 
@@ -8,15 +8,15 @@ import shutil
 import subprocess
 import sys
 from collections.abc import Callable
-from dataclasses import dataclass
 from importlib import import_module
 from importlib.metadata import PackageNotFoundError, version
 from importlib.util import find_spec
 from pathlib import Path
 
-from wam_ros.core.errors import WamError
+from wam_ros.core.errors import ConfigError, MissingDependencyError, WamError
+from wam_ros.core.inspection import Finding, inspect
 from wam_ros.environment import DDS_PROFILE, additions
-from wam_ros.files.assets import find
+from wam_ros.files.assets import find, load_robot
 
 # Module to distribution and requirement list. A robot's computer needs no twin and no page.
 NEEDED = {
@@ -47,16 +47,6 @@ PIP = f"{sys.executable} -m pip"
 WHEELS = f"in the source folder: {PIP} install -c requirements/constraints.txt -r requirements/ros.txt"
 
 
-@dataclass(frozen=True)
-class Finding:
-    """What was looked at, how it is, and the line that cures it where it is not good."""
-
-    what: str
-    ok: bool
-    detail: str
-    cure: str = ""
-
-
 def examine() -> list[Finding]:
     """Look at everything a run needs; takes a few seconds."""
     looks: list[Callable[[], list[Finding]]] = [
@@ -70,6 +60,30 @@ def examine() -> list[Finding]:
         _domain,
     ]
     return [finding for look in looks for finding in look()]
+
+
+def examine_robot(name: str, listen_s: float) -> list[Finding]:
+    """Look at a running robot for some seconds: topics, types, rates, sizes, stamps, latencies, who else commands it.
+
+    Raises:
+        ConfigError: no such robot, or a simulated one.
+    """
+    robot = load_robot(name)
+    if robot.simulated:
+        raise ConfigError(
+            f"robot {robot.name} is simulated and has no driver to look at; name a real one, or its double"
+        )
+    os.environ.update(additions(os.environ, simulated=False))
+    from wam_ros.files.calibrated import latency_sources
+    from wam_ros.ros.inspecting import look
+
+    late = [
+        Finding(what, True, detail) for what, _, detail in (line.partition(": ") for line in latency_sources(robot))
+    ]
+    try:
+        return [*inspect(robot, *look(robot, listen_s)), *late]
+    except MissingDependencyError as error:
+        return [Finding("vendor's messages", False, f"robot {robot.name}", str(error))]
 
 
 def show(findings: list[Finding]) -> None:

@@ -33,6 +33,7 @@ PROGRAMS = (
     "recorder",
     "replay",
     "calibration",
+    "double",
 )
 
 #: What a person may lead the arms with; the scripted expert stands in for him.
@@ -78,6 +79,7 @@ class RunOptions:
             the reference model in lockstep; in realtime a chunk lands when it is there.
         randomise: draw colours, light, cameras and friction of the twin for each attempt.
         disturb: push the workpiece on the way and let one grip be lost.
+        double: start the double of a real robot's driver, in the task's scene.
         view: start the browser view at the side.
         console: with the operator's buttons.
         imagine: show what the policy imagines to who looks, and measure it against what comes.
@@ -95,6 +97,7 @@ class RunOptions:
     declared_latency_s: float | None = None
     randomise: bool = False
     disturb: bool = False
+    double: bool = False
     view: bool = False
     console: bool = False
     imagine: bool = False
@@ -136,6 +139,11 @@ class Plan:
     policy: Policy
     options: RunOptions
     specs: tuple[NodeSpec, ...]
+
+    @property
+    def staged(self) -> bool:
+        """Whether the scene is a simulator's, which sets and judges it; nobody outside this computer takes part."""
+        return self.robot.simulated or self.options.double
 
 
 def make_plan(options: RunOptions) -> Plan:
@@ -180,6 +188,8 @@ def build_graph(robot: Robot, task: Task, policy: Policy, options: RunOptions) -
     }
     if not robot.simulated:
         del line["sim_robot"]
+    if options.double:
+        line = {"double": {"robot": options.robot, "task": options.task, "seed": options.seed}, **line}
     if options.pace == "lockstep":
         close_ring(line)
     # A person stands outside the ring: simulated time cannot wait for him.
@@ -208,12 +218,15 @@ def _spec(name: str, params: Mapping[str, Value], options: RunOptions) -> NodeSp
 
 
 def _check_fits(robot: Robot, task: Task, policy: Policy, options: RunOptions) -> None:
-    check_policy_fits(policy, robot)
+    check_policy_fits(policy, robot, with_truth=robot.simulated or options.double)
+    if options.double and (robot.simulated or not task.scene):
+        remedy = "leave --double out" if robot.simulated else "choose another task"
+        raise ConfigError(mismatch("--double", "a real robot and a task with a scene", robot.name, remedy))
     if robot.simulated and not task.scene:
         raise ConfigError(f"task {task.name} has no scene for the simulated robot {robot.name}; choose a real robot")
     if options.twin != "nominal" and not robot.simulated:
         raise ConfigError(f"only a twin can be {options.twin} and robot {robot.name} is real; leave the option out")
-    if options.teleop == "expert" and not robot.simulated:
+    if options.teleop == "expert" and not (robot.simulated or options.double):
         raise ConfigError(f"teleop expert reads the simulator and robot {robot.name} is real; choose leader or gamepad")
     if options.pace == "lockstep" and not robot.simulated:
         raise ConfigError(f"pace lockstep needs a simulated robot and {robot.name} is real; choose pace realtime")

@@ -27,6 +27,8 @@ ARGUMENTS = {
     "policy": ("", "name or YAML path; empty: the task's"),
     "seed": ("0", "of the first attempt"),
     "pace": ("realtime", "realtime or lockstep (simulated robots)"),
+    "double": ("false", "start the double of a real robot's driver, in the task's scene"),
+    "domain": ("", "ROS domain of the robot; empty: as the environment says"),
     "latency_ms": ("", "declared inference latency; empty: 190 in lockstep, as fast as can be in realtime"),
     "view": ("false", "start the browser view"),
     "console": ("false", "start the browser view with the operator's buttons; their token is logged"),
@@ -73,6 +75,7 @@ def options_from(task: str, arguments: dict[str, str]) -> RunOptions:
         seed=_number("seed", arguments["seed"], int),
         pace=cast("Pace", arguments["pace"]),
         declared_latency_s=_number("latency_ms", latency, float) / 1000 if latency else None,
+        double=arguments["double"].lower() == "true",
         view=arguments["view"].lower() == "true",
         console=arguments["console"].lower() == "true",
         imagine=arguments["imagine"].lower() == "true",
@@ -143,9 +146,11 @@ def _entities(context: LaunchContext, task: str) -> list[LaunchDescriptionEntity
     from launch.actions import LogInfo, SetEnvironmentVariable
 
     plan = make_plan(options_from(task, {name: context.launch_configurations[name] for name in ARGUMENTS}))
-    environment = additions(os.environ, simulated=plan.robot.simulated) | {RUNNER_PID: str(os.getpid())}
+    environment = additions(os.environ, simulated=plan.staged) | {RUNNER_PID: str(os.getpid())}
+    if domain := context.launch_configurations["domain"]:
+        environment["ROS_DOMAIN_ID"] = str(_number("domain", domain, int))
     variables = [SetEnvironmentVariable(name, value) for name, value in environment.items()]
-    begin = [LogInfo(msg=f"to begin: {line}") for line in beginnings(plan.robot.simulated)]
+    begin = [LogInfo(msg=f"to begin: {line}") for line in beginnings(plan.staged)]
     return [*variables, *(_node(spec) for spec in plan.specs), *begin]
 
 

@@ -140,7 +140,7 @@ def play(
     Raises:
         ConfigError: the ROS domain is in use.
     """
-    os.environ.update(additions(os.environ, simulated=plan.robot.simulated))
+    os.environ.update(additions(os.environ, simulated=plan.staged))
     from wam_ros.nodes.operator import run_attempts
     from wam_ros.report.blinded import Blinded
     from wam_ros.report.folder import write_run

@@ -19,7 +19,7 @@ from wam_ros.core.joint_topics import command_topics
 from wam_ros.core.types import Trajectory
 from wam_ros.ros.act import CommandSink
 from wam_ros.ros.convert import stamp_to_ns
-from wam_ros.ros.qos import STATE
+from wam_ros.ros.qos import COMMAND, STATE
 
 STAMP_NS = 12_345_000_000
 
@@ -134,3 +134,15 @@ def test_two_arms_on_one_topic_are_refused(nodes, robot):
     first, second = robot.arms
     with pytest.raises(ConfigError, match="used twice"):
         CommandSink(nodes[0], replace(robot, arms=(first, replace(second, command=first.command))))
+
+
+def test_a_publisher_that_the_robot_file_knows_to_be_idle_is_no_intruder(nodes, robot, ros_context):
+    motion, driving, executor = nodes
+    topic = robot.arms[0].command.topic
+    driving.create_publisher(JointState, topic, COMMAND)
+    known = CommandSink(motion, replace(robot, idle_publishers=("driver",)))
+    wait_until(executor, lambda: motion.count_publishers(topic) == 2)
+    assert known.intruder(()) == ""
+    strict = CommandSink(Node("motion_of_another", context=ros_context), robot)
+    wait_until(executor, lambda: strict.intruder(()) == topic)
+    assert strict.intruder(("driver", "motion")) == ""

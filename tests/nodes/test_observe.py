@@ -20,6 +20,7 @@ from tests.ros_support import spinning, wait_until
 from wam_ros.core.errors import ConfigError
 from wam_ros.core.joint_topics import feedback_topics
 from wam_ros.ros.convert import image_to_msg, ns_to_stamp
+from wam_ros.ros.inlets import Inlets
 from wam_ros.ros.observe import ObservationSource
 from wam_ros.ros.qos import SENSOR, STATE
 
@@ -97,7 +98,8 @@ def scene(robot, context, sim_time=False, **options):
 
 
 def positions(robot, value):
-    return np.where(robot.gripper_mask, value / 2, value)
+    """As far from the ready pose as that, grippers half of it open."""
+    return np.where(robot.gripper_mask, value / 2, robot.ready_position() + value / 10)
 
 
 def test_cameras_and_joints_are_brought_to_the_leaders_time(robot, ros_context):
@@ -122,7 +124,7 @@ def test_cameras_and_joints_are_brought_to_the_leaders_time(robot, ros_context):
 def test_joints_are_taken_by_name_where_the_driver_names_them(robot, ros_context):
     with scene(robot, ros_context) as s:
         t = s.driver.now_ns()
-        wanted = np.arange(14) / 20
+        wanted = positions(robot, 0.2) + np.arange(14) / 100
         names = [*reversed(robot.arms[0].joints), "torso"]
         msg = JointStateMsg(name=names, position=[*wanted[5::-1].tolist(), 99.0])
         msg.header.stamp = ns_to_stamp(t)
@@ -258,3 +260,27 @@ def test_feedback_that_nobody_speaks_is_an_error(robot, ros_context):
     listener = Node("listener", context=ros_context)
     with spinning(ros_context, listener), pytest.raises(ConfigError, match="smoke_signals"):
         ObservationSource(listener, replace(robot, arms=(arm,)), on_observation=lambda _: None)
+
+
+@pytest.mark.parametrize("ahead_s", [37.0, -3600.0], ids=["future", "past"])
+def test_stamps_of_another_clock_are_refused_with_the_cure_and_do_no_harm_where_arrival_counts(
+    robot, ros_context, monkeypatch, ahead_s
+):
+    said, refuse = [], Inlets._refuse
+    monkeypatch.setattr(Inlets, "_refuse", lambda *args: said.append(str(args[-1])) or refuse(*args))
+    with scene(robot, ros_context) as s:
+        t = s.driver.now_ns()
+        s.driver.send_joints(t + round(ahead_s * 1e9), positions(robot, 0.2))
+        s.until(lambda: sum(n for k, n in s.source.statistics().items() if k.startswith("refused_joints")) == 4)
+        assert s.source.latest_joints() is None
+    assert all("synchronise the clocks of both computers" in text for text in said)
+    with scene(replace(robot, stamp_source="receive"), ros_context) as s:
+        s.driver.send_joints(t + round(ahead_s * 1e9), positions(robot, 0.2))
+        s.until(lambda: s.source.latest_joints() is not None)
+
+
+def test_joints_in_degrees_are_refused_before_they_make_an_observation(robot, ros_context):
+    with scene(robot, ros_context) as s:
+        s.driver.send_joints(s.driver.now_ns(), np.degrees(positions(robot, 1.0)))
+        s.until(lambda: s.source.statistics().get("refused_joints/left", 0) >= 1)
+        assert s.source.latest_joints() is None

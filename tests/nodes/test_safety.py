@@ -58,11 +58,14 @@ def test_the_operator_stops_and_only_reset_and_arm_lead_out(cell):
     assert [state for state, _ in cell.told] == ["DISARMED", "ARMED", "RUNNING", "STOPPED", "DISARMED", "ARMED"]
 
 
-def test_feedback_that_is_not_a_number_stops(cell):
+@pytest.mark.parametrize(
+    ("spoilt", "cause"), [(np.nan, "NOT_FINITE:"), (-52.4, "IMPLAUSIBLE:")], ids=["no number", "degrees"]
+)
+def test_feedback_that_cannot_be_stops(cell, spoilt, cause):
     cell.run()
-    cell.spoilt = np.nan
+    cell.spoilt = spoilt
     cell.until(lambda: cell.state == "STOPPED")
-    assert cell.cause.startswith("NOT_FINITE:")
+    assert cell.cause.startswith(cause)
     assert np.isfinite([p for _, p in cell.sent]).all()
 
 

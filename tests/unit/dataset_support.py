@@ -17,12 +17,20 @@ START_NS = 1_700_000_000_000_000_000
 
 
 def small(robot: Robot) -> Robot:
-    """The same robot with tiny cameras, of which the first has depth."""
+    """The same robot with tiny cameras, of which the first has depth; its joints count frames, and are believed anywhere."""
     cameras = [
         replace(c, height=HEIGHT, width=WIDTH, rate_hz=FPS, depth=c.depth if i == 0 else "")
         for i, c in enumerate(robot.cameras)
     ]
-    return replace(robot, cameras=tuple(cameras))
+    arms = [
+        replace(
+            arm,
+            limits=replace(arm.limits, feedback_margin_rad=10.0),
+            gripper=replace(arm.gripper, feedback_margin=10.0),
+        )
+        for arm in robot.arms
+    ]
+    return replace(robot, cameras=tuple(cameras), arms=tuple(arms))
 
 
 def small_layout(robot: Robot):

@@ -39,8 +39,9 @@ def runs() -> list[RunOptions]:
     by_hand = [
         RunOptions("towel_fold", "sim_r1_lite", "hold", teleop=t, record="set", console=True) for t in TELEOP_SOURCES
     ]
+    doubled = [RunOptions("towel_fold", "r1_lite", "expert", double=True)]
     imagined = [RunOptions(task, imagine=True) for task in names("tasks")]
-    return [*found, *by_hand, *imagined]
+    return [*found, *by_hand, *doubled, *imagined]
 
 
 RUNS = runs()
@@ -84,8 +85,13 @@ def test_a_remapping_and_a_number_like_word_survive_the_way_to_the_node(tmp_path
 def test_launch_arguments_stand_for_the_same_plan_as_the_command_line(options):
     view = str(options.view).lower()
     given = {**DEFAULTS, "robot": options.robot, "policy": options.policy, "pace": options.pace, "view": view}
-    given |= {"teleop": options.teleop, "record": options.record, "console": str(options.console).lower()}
-    given |= {"imagine": str(options.imagine).lower()}
+    given |= {
+        "double": str(options.double).lower(),
+        "teleop": options.teleop,
+        "record": options.record,
+        "console": str(options.console).lower(),
+        "imagine": str(options.imagine).lower(),
+    }
     assert make_plan(options_from(options.task, given)) == make_plan(options)
 
 

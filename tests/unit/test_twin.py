@@ -4,9 +4,12 @@
 from __future__ import annotations
 
 import numpy as np
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from wam_ros.files.assets import load_robot
+from wam_ros.sim.bare import LAG_S, BareWorld
 from wam_ros.sim.tracker import LIFETIME_NS, Tracker
 from wam_ros.sim.twin import Rhythm
 
@@ -71,3 +74,27 @@ def test_a_rhythm_keeps_its_rate_for_ever(rate_hz, steps):
 def test_the_first_of_a_rhythm_is_the_start_itself():
     rhythm = Rhythm(15)
     assert [i for i in range(60) if rhythm.due(i * STEP_NS)] == [0, 14, 27, 40, 54]
+
+
+@given(st.integers(0, 30))
+def test_a_command_counts_after_the_drivers_delay_and_for_its_lifetime_from_then(delay_steps):
+    tracker = Tracker(np.zeros(4), delay_ns=delay_steps * STEP_NS)
+    tracker.command(LEFT, np.ones(2), np.ones(2), 0)
+    path = run(tracker, np.zeros(4), 0, delay_steps + LIFETIME_NS // STEP_NS)
+    waits = max(delay_steps - 1, 0)
+    assert (path[:waits, LEFT] == 0).all()
+    assert (np.diff(path[waits:, 0]) > 0).all(), "it moves from then on, to the end of its lifetime"
+
+
+def test_bare_arms_follow_as_the_simulated_servos_do_and_their_cameras_see_which_one_moves():
+    real = load_robot("r1_lite")
+    world = BareWorld(real)
+    before = {camera.name: world.render(camera.name)[0] for camera in real.cameras}
+    goal = np.array(world.joints())
+    goal[0] += 0.2
+    world.set_targets(goal)
+    for _ in range(round(LAG_S * 1e9 / world.step_ns)):
+        world.step()
+    assert world.joints()[0] - (goal[0] - 0.2) == pytest.approx(0.2 * (1 - np.exp(-1)), rel=1e-6)
+    moved = {name: bool((world.render(name)[0] != picture).any()) for name, picture in before.items()}
+    assert moved == {"head": False, "left_wrist": True, "right_wrist": False}

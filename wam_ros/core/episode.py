@@ -227,5 +227,5 @@ def values_of(row: Row, robot: Robot, cameras: Sequence[str]) -> dict[str, Any]:
 def periods_ns(robot: Robot, layout: EpisodeLayout) -> dict[str, int]:
     """Return stream to nominal period of what an episode cannot do without."""
     cameras = {name: round(NS_PER_S / robot.camera(name).rate_hz) for name in layout.cameras}
-    joints = {f"joints/{topic.name}": round(NS_PER_S / topic.stream.rate_hz) for topic in feedback_topics(robot)}
+    joints = {f"joints/{topic.name}": round(NS_PER_S / topic.stream.heard_hz) for topic in feedback_topics(robot)}
     return {**cameras, **joints}

@@ -24,6 +24,18 @@ class ShapeError(WamError):
     """An array, name list or message whose size or order is not the declared one."""
 
 
+class ImplausibleError(ShapeError):
+    """A joint said to be where it cannot be: another unit, scale or zero.
+
+    Attributes:
+        joint: its name.
+    """
+
+    def __init__(self, joint: str, text: str) -> None:
+        super().__init__(text)
+        self.joint = joint
+
+
 class StaleDataError(WamError):
     """Data that lies too far in the past to be acted on."""
 

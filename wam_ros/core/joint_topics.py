@@ -11,12 +11,14 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from wam_ros.core.errors import ShapeError, mismatch
+from wam_ros.core.errors import ImplausibleError, ShapeError, mismatch
 from wam_ros.core.robot import Arm, Gripper, Robot, Stream
 from wam_ros.core.types import FloatArray
 
+_CHECK_NAMES = "correct the robot file, or let the driver name its joints"
 
-@dataclass(frozen=True)
+
+@dataclass(frozen=True, eq=False)
 class JointTopic:
     """A driver's topic and the n joints it carries.
 
@@ -25,6 +27,7 @@ class JointTopic:
         stream: topic, kind and rate.
         joints: (n,) in the driver's order, which is the robot's.
         columns: where they lie in the robot order.
+        lower, upper: (n,) bounds within which positions are believed, grippers normalised.
         gripper: the gripper that is the last of them, None when there is none.
     """
 
@@ -32,34 +35,64 @@ class JointTopic:
     stream: Stream
     joints: tuple[str, ...]
     columns: slice
+    lower: FloatArray
+    upper: FloatArray
     gripper: Gripper | None = None
 
     def from_native(self, values: Sequence[float], names: Sequence[str] = ()) -> FloatArray:
         """Return (n,) positions, grippers normalised, of a driver's values.
 
-        Values are taken by name where the driver names our joints. Drivers that send placeholders for
-        names are taken by place, and may append values that belong to nobody here.
+        Values are taken by name where the driver names joints: ours, or ours without the arm's prefix.
+        Drivers that send placeholders (fewer names than values, or one name for all) are taken by place,
+        and may append as many values as the robot file says.
 
         Raises:
-            ShapeError: fewer values than joints, or only some of our joints named.
+            ShapeError: too few or too many values, or names that are not our joints'.
         """
         out = np.array(self._ours(values, names), dtype=np.float64)
-        if len(out) < len(self.joints):
-            what = f"values on {self.stream.topic}"
-            raise ShapeError(mismatch(what, f"at least {len(self.joints)}", len(out), "check the driver"))
         if self.gripper is not None:
             out[-1] = self.gripper.from_native(out[-1])
         return out
 
+    def believed(self, values: Sequence[float], names: Sequence[str] = ()) -> FloatArray:
+        """Return :meth:`from_native`, if these are positions that the joints can have; NaN and infinity pass.
+
+        Raises:
+            ShapeError: as :meth:`from_native`.
+            ImplausibleError: a joint beyond its bounds by more than the margin of feedback.
+        """
+        out = self.from_native(values, names)
+        beyond = np.isfinite(out) & ((out < self.lower) | (out > self.upper))
+        if beyond.any():
+            raise self._implausible(out, int(beyond.argmax()))
+        return out
+
     def _ours(self, values: Sequence[float], names: Sequence[str]) -> Sequence[float]:
-        named = dict(zip(names, values, strict=False))
-        if named.keys().isdisjoint(self.joints):
-            return values[: len(self.joints)]
-        missing = [joint for joint in self.joints if joint not in named]
-        if missing:
-            what = f"names on {self.stream.topic}"
-            raise ShapeError(mismatch(what, "all our joints or none", f"none of {missing}", "check the robot file"))
-        return [named[joint] for joint in self.joints]
+        size = len(self.joints)
+        distinct = set(names)
+        if len(names) >= len(values) >= size and (len(distinct) > 1 or not distinct.isdisjoint(self.joints)):
+            named = dict(zip(names, values, strict=False))
+            keys = [next((n for n in (j, *_shorter(j)) if n in named), None) for j in self.joints]
+            missing = [joint for joint, key in zip(self.joints, keys, strict=True) if key is None]
+            if missing:
+                got = f"{list(names)} without {missing}"
+                raise ShapeError(mismatch(f"names on {self.stream.topic}", "all our joints", got, _CHECK_NAMES))
+            return [named[key] for key in keys if key is not None]
+        if not size <= len(values) <= size + self.stream.spare_values:
+            expected = f"{size} to {size + self.stream.spare_values}" if self.stream.spare_values else f"{size}"
+            raise ShapeError(mismatch(f"values on {self.stream.topic}", expected, len(values), "check the driver"))
+        return values[:size]
+
+    def _implausible(self, positions: FloatArray, at: int) -> ImplausibleError:
+        joint, value, lower, upper = self.joints[at], positions[at], self.lower[at], self.upper[at]
+        if (self.gripper is not None and at == len(positions) - 1) or self.joints == (joint,):
+            remedy = "read the driver's value at both ends and correct closed_native and open_native"
+        elif lower <= np.radians(value) <= upper and abs(value) > np.pi:
+            remedy = "these look like degrees; set the driver to radians"
+        else:
+            remedy = "bring the joint into its range by hand, or correct its limits in the robot file"
+        expected = f"{lower:.2f} to {upper:.2f}"
+        return ImplausibleError(joint, mismatch(f"{joint} on {self.stream.topic}", expected, f"{value:.4g}", remedy))
 
     def to_native(self, positions: FloatArray) -> FloatArray:
         """Return (..., n) driver values of (..., J) positions in robot order."""
@@ -80,6 +113,19 @@ class JointTopic:
         return self.gripper.to_native(1.0) - self.gripper.to_native(0.0) if self.gripper is not None else 1.0
 
 
+def fault_of(topic: JointTopic, values: Sequence[float], names: Sequence[str]) -> tuple[str, str]:
+    """Return the cause code of feedback that must not be acted on, and why; both empty when it is well."""
+    try:
+        positions = topic.believed(values, names)
+    except ImplausibleError as error:
+        return f"IMPLAUSIBLE:{error.joint}", str(error)
+    except ShapeError as error:
+        return f"JOINTS_WRONG:{topic.name}", str(error)
+    if not np.isfinite(positions).all():
+        return f"NOT_FINITE:{topic.name}", f"{topic.stream.topic} says {positions.tolist()}"
+    return "", ""
+
+
 def feedback_topics(robot: Robot) -> tuple[JointTopic, ...]:
     """Return the topics that carry joint feedback, arm by arm."""
     return tuple(t for start, arm in _starts(robot) for t in _topics(arm, start, arm.state, arm.gripper_state))
@@ -98,10 +144,18 @@ def _starts(robot: Robot) -> Iterator[tuple[int, Arm]]:
 
 
 def _topics(arm: Arm, start: int, arm_stream: Stream, gripper_stream: Stream) -> Iterator[JointTopic]:
-    end = start + len(arm.joints)
-    grip = arm.gripper
+    end, grip, limits = start + len(arm.joints), arm.gripper, arm.limits
+    lower = np.array([*limits.lower_rad, 0.0]) - [*[limits.feedback_margin_rad] * len(arm.joints), grip.feedback_margin]
+    upper = np.array([*limits.upper_rad, 1.0]) + [*[limits.feedback_margin_rad] * len(arm.joints), grip.feedback_margin]
     if gripper_stream.topic == arm_stream.topic:
-        yield JointTopic(arm.name, arm_stream, (*arm.joints, grip.joint), slice(start, end + 1), grip)
+        yield JointTopic(arm.name, arm_stream, (*arm.joints, grip.joint), slice(start, end + 1), lower, upper, grip)
     else:
-        yield JointTopic(arm.name, arm_stream, arm.joints, slice(start, end))
-        yield JointTopic(grip.joint, gripper_stream, (grip.joint,), slice(end, end + 1), grip)
+        yield JointTopic(arm.name, arm_stream, arm.joints, slice(start, end), lower[:-1], upper[:-1])
+        yield JointTopic(grip.joint, gripper_stream, (grip.joint,), slice(end, end + 1), lower[-1:], upper[-1:], grip)
+
+
+def _shorter(joint: str) -> Iterator[str]:
+    """Its name without the prefixes that tell one arm's joints from another's: ``left_arm_joint1``, then ``joint1``."""
+    while "_" in joint:
+        joint = joint.partition("_")[2]
+        yield joint

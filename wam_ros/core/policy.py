@@ -101,15 +101,20 @@ class Policy:
             raise ConfigError(mismatch("rate_hz", "> 0", self.rate_hz, "give the rate of the training data"))
 
 
-def check_policy_fits(policy: Policy, robot: Robot) -> None:
+def check_policy_fits(policy: Policy, robot: Robot, *, with_truth: bool | None = None) -> None:
     """Refuse a policy whose views or needs the robot cannot serve.
+
+    Args:
+        policy, robot: to be held against each other.
+        with_truth: whether a simulator tells its truth; None: where the robot is one.
 
     Raises:
         ConfigError: naming what is missing.
     """
     for cell in policy.mosaic.cells:
         robot.camera(cell.camera)
-    if policy.needs_truth and not robot.simulated:
+    if policy.needs_truth and not (robot.simulated if with_truth is None else with_truth):
         raise ConfigError(
-            f"policy {policy.name} reads the simulator's truth and robot {robot.name} is not simulated; choose another policy"
+            f"policy {policy.name} reads the simulator's truth and robot {robot.name} is not simulated; "
+            "choose another policy, or run it against the robot's double (--double)"
         )

@@ -119,7 +119,7 @@ def watches_for(robot: Robot, bounds: SafetyBounds) -> tuple[Watch, ...]:
 
 
 def _joints_limit_ns(stream: Stream, bounds: SafetyBounds) -> int:
-    return nanoseconds(max(bounds.joints_s, bounds.joints_periods / stream.rate_hz))
+    return nanoseconds(max(bounds.joints_s, bounds.joints_periods / stream.heard_hz))
 
 
 class SafetyMachine:

@@ -128,13 +128,13 @@ class Operator(Node):
         self._listener, self._patience = listener, patience
         self._spinner = LeanExecutor(context=self.context)
         self._spinner.add_node(self)
-        self._waiter = Waiter(self._spinner, check)
+        waiter = self._waiter = Waiter(self._spinner, check)
         self._witness = Witness(robot, self._now_ns)
         # Drawing for people takes time, which in lockstep simply waits.
         SideListener(self, robot, self._witness, [SCENE_CAMERA] if options.pace == "lockstep" else [])
         self.arming = Arming(self, self._waiter, self._witness, listener.waiting, patience)
-        person = None if robot.simulated else PersonReferee(self, task, self._waiter, remote=options.console)
-        self._referee: Referee = person or SimulatorReferee(self, task, self._waiter)
+        who = None if robot.simulated or options.double else PersonReferee(self, task, waiter, remote=options.console)
+        self._referee: Referee = who or SimulatorReferee(self, task, waiter)
         self._scribe = Scribe(self, self._waiter, self._witness, patience, wanted=bool(options.record))
         self.create_publisher(String, "instruction", LATCHED).publish(String(data=task.instruction))
 

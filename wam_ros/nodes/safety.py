@@ -6,7 +6,6 @@ The smallest process of the graph. If it dies, motion misses its heartbeat and b
 
 from __future__ import annotations
 
-import math
 import sys
 from dataclasses import dataclass
 from functools import partial
@@ -16,11 +15,11 @@ from diagnostic_msgs.msg import DiagnosticArray, DiagnosticStatus
 from rclpy.duration import Duration
 from rclpy.node import Node
 from rclpy.time import Time
-from sensor_msgs.msg import CompressedImage, Image, JointState
+from sensor_msgs.msg import CompressedImage, Image
 from std_srvs.srv import SetBool, Trigger
 from trajectory_msgs.msg import JointTrajectory
 
-from wam_ros.core.joint_topics import JointTopic, feedback_topics
+from wam_ros.core.joint_topics import JointTopic, fault_of, feedback_topics
 from wam_ros.core.robot import Robot
 from wam_ros.core.safety import (
     MOTION,
@@ -35,10 +34,12 @@ from wam_ros.core.safety import (
     watches_for,
 )
 from wam_ros.files.assets import load_robot
+from wam_ros.ros.dialects import Spoken
+from wam_ros.ros.hearing import hear_joints
 from wam_ros.ros.lockstep import Member, Token
 from wam_ros.ros.main import run_node
 from wam_ros.ros.params import declare, parameter
-from wam_ros.ros.qos import COMMAND, EVENT, LATCHED, SENSOR, STATE
+from wam_ros.ros.qos import COMMAND, EVENT, LATCHED, SENSOR
 from wam_ros.ros.status import ERROR, OK, StatusReporter, find_status, make_status, read_values
 from wam_ros.ros.timebase import steady_clock, timebase_of
 
@@ -85,7 +86,7 @@ class SafetyNode(Node):
                 # Raw: a picture is counted, not looked at.
                 self.create_subscription(kind, topic, seen, SENSOR, raw=True)
         for joints in feedback_topics(robot):
-            self.create_subscription(JointState, joints.stream.topic, partial(self._on_joints, joints), STATE)
+            hear_joints(self, joints, partial(self._on_joints, joints))
         self.create_subscription(JointTrajectory, "policy/chunk", self._on_chunk, COMMAND)
         self.create_subscription(DiagnosticArray, "diagnostics", self._on_diagnostics, EVENT)
 
@@ -108,12 +109,10 @@ class SafetyNode(Node):
     def _on_image(self, watch: str, _image: bytes) -> None:
         self._machine.saw(watch, self._time.now_ns())
 
-    def _on_joints(self, topic: JointTopic, msg: JointState) -> None:
-        fault = ""
-        if len(msg.position) < len(topic.joints):
-            fault = f"JOINTS_WRONG:{topic.name}"
-        elif not all(map(math.isfinite, msg.position)):
-            fault = f"NOT_FINITE:{topic.name}"
+    def _on_joints(self, topic: JointTopic, said: Spoken) -> None:
+        fault, why = fault_of(topic, said.positions, said.names)
+        if why:
+            self.get_logger().warning(f"{fault}: {why}", throttle_duration_sec=5.0)
         self._machine.saw(joints_watch(topic.name), self._time.now_ns(), fault)
         self._tell()
 

@@ -18,6 +18,7 @@ from sensor_msgs.msg import Image, JointState
 from std_srvs.srv import SetBool, Trigger
 
 from wam_ros.core.errors import ConfigError, mismatch
+from wam_ros.core.robot import Camera, Habits, Robot
 from wam_ros.core.types import FloatArray, seconds
 from wam_ros.files.assets import load_robot, load_task
 from wam_ros.ros.convert import image_to_msg, ns_to_stamp
@@ -57,16 +58,16 @@ class SimRobotParams:
 
 
 class SimRobot(Node):
-    """Ports of the twin."""
+    """Ports of the twin; ``name`` is the node's."""
 
-    def __init__(self, **node_args: Any) -> None:
-        super().__init__("sim_robot", **node_args)
-        self._params = declare(self, SimRobotParams)
-        self._robot, task = load_robot(self._params.robot), load_task(self._params.task)
-        if not self._robot.simulated:
-            raise ConfigError(f"robot {self._robot.name} is not simulated; start its own driver instead of sim_robot")
-        self._twin = Twin(self._robot, task, self._params.seed, self._variety())
-        self._attempt, self._played, self._playing = 0, False, False
+    _habits: Habits | None = None
+    _playing = False
+
+    def __init__(self, name: str = "sim_robot", **node_args: Any) -> None:
+        super().__init__(name, **node_args)
+        self._seed = 0
+        self._robot, self._twin = self._begin()
+        self._attempt, self._played = 0, False
         self._pictured_ns = 0
         try:
             self._make_ports()
@@ -82,16 +83,26 @@ class SimRobot(Node):
         self._twin.close()
         super().destroy_node()
 
+    def _begin(self) -> tuple[Robot, Twin]:
+        self._params = declare(self, SimRobotParams)
+        self._seed = self._params.seed
+        robot, task = load_robot(self._params.robot), load_task(self._params.task)
+        if not robot.simulated:
+            raise ConfigError(f"robot {robot.name} is not simulated; start its own driver or its double instead")
+        return robot, Twin(robot, task, self._seed, self._variety())
+
     def _make_ports(self) -> None:
-        intrinsics = self._twin.world.intrinsics
-        self._joints = JointDriver(self, self._robot)
-        self._cameras = {c.name: CameraDriver(self, c, intrinsics(c.name)) for c in self._robot.cameras}
+        self._joints = JointDriver(self, self._robot, self._twin.world.step_ns, self._habits)
+        self._cameras = {camera.name: self._camera_driver(camera) for camera in self._robot.cameras}
         self._truth = Outlet(self, JointState, "sim/truth", EVENT)
         self._judge = Outlet(self, DiagnosticStatus, "sim/judge", EVENT)
         self._scene = self.create_publisher(Image, "sim/scene", SENSOR)
-        self._commands = CommandDriver(self, self._robot, self._on_command)
+        self._commands = CommandDriver(self, self._robot, self._on_command, self._habits)
         self.create_service(Trigger, "sim/reset", self._on_reset)
         self.create_service(SetBool, "sim/play", self._on_play)
+
+    def _camera_driver(self, camera: Camera) -> CameraDriver:
+        return CameraDriver(self, camera, self._twin.world.intrinsics(camera.name))
 
     def _variety(self) -> Variety:
         how = self._params
@@ -123,7 +134,7 @@ class SimRobot(Node):
     def _on_reset(self, _request: Trigger.Request, response: Trigger.Response) -> Trigger.Response:
         self._attempt += self._played  # an attempt that was never played is made again
         self._played = self._playing = False
-        seed = self._params.seed + self._attempt
+        seed = self._seed + self._attempt
         self._twin.restart(seed)
         self._pace.leap()
         response.success, response.message = True, f"attempt {self._attempt}, seed {seed}"
@@ -166,8 +177,7 @@ class SimRobot(Node):
 
     def _tell_judgement(self, judgement: Judgement) -> None:
         values: dict[str, Value] = {**judgement.stages, **judgement.measures, "progress": judgement.progress}
-        values |= {"success": judgement.success, "attempt": self._attempt}
-        values |= {"elapsed_s": seconds(self._twin.elapsed_ns)}
+        values |= {"success": judgement.success, "attempt": self._attempt, "elapsed_s": seconds(self._twin.elapsed_ns)}
         self._judge.publish(make_status("sim/judge", OK, "success" if judgement.success else "", values))
 
     def _repeat(self) -> None:
@@ -178,8 +188,8 @@ class SimRobot(Node):
 
     def _read(self) -> tuple[bytes, str, dict[str, Value]]:
         state = "PLAYING" if self._playing else "PAUSED"
-        counts = {"overruns": self._pace.overruns, "commands_refused": self._commands.refused}
-        return OK, state, {"state": state, "attempt": self._attempt, **counts}
+        counts = {"commands": self._commands.heard, "commands_refused": self._commands.refused}
+        return OK, state, {"state": state, "attempt": self._attempt, "overruns": self._pace.overruns, **counts}
 
 
 def main() -> None:

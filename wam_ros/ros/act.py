@@ -10,6 +10,7 @@ kind                           what is published
 =============================  ==============================================================================
 joint_state                    JointState with the positions, at each tick
 joint_state_with_speed_cap     JointState with the positions and, as ``velocity``, each joint's speed limit
+joint_arrays                   the vendor's message with the positions, at each tick, as its leader arm would
 joint_trajectory               JointTrajectory with what is committed, at each change: a controller follows
                                it, and rests at its end even if nothing more comes
 =============================  ==============================================================================
@@ -23,14 +24,14 @@ from typing import NamedTuple
 import numpy as np
 from rclpy.node import Node
 from rclpy.publisher import Publisher
-from sensor_msgs.msg import JointState
 from trajectory_msgs.msg import JointTrajectory
 
 from wam_ros.core.errors import ConfigError, UnsafeCommandError, mismatch
 from wam_ros.core.joint_topics import JointTopic, command_topics
 from wam_ros.core.robot import Robot
 from wam_ros.core.types import FloatArray, Trajectory
-from wam_ros.ros.convert import ns_to_stamp, trajectory_to_msg
+from wam_ros.ros.convert import trajectory_to_msg
+from wam_ros.ros.dialects import Dialect, Spoken, dialect_of
 from wam_ros.ros.qos import COMMAND
 
 #: Bounds hold to rounding.
@@ -44,19 +45,21 @@ class Part(NamedTuple):
     speed_cap: tuple[float, ...]
 
 
+class _Streamed(NamedTuple):
+    part: Part
+    dialect: Dialect
+    publisher: Publisher
+
+
 # -- one encoder for each kind ---------------------------------------------------------------
 
 
-def _joint_state(part: Part, position: FloatArray, stamp_ns: int) -> JointState:
-    msg = JointState(name=list(part.topic.joints), position=part.topic.to_native(position).tolist())
-    msg.header.stamp = ns_to_stamp(stamp_ns)
-    return msg
+def _positions(part: Part, position: FloatArray, stamp_ns: int) -> Spoken:
+    return Spoken(stamp_ns, part.topic.joints, part.topic.to_native(position).tolist(), ())
 
 
-def _joint_state_with_speed_cap(part: Part, position: FloatArray, stamp_ns: int) -> JointState:
-    msg = _joint_state(part, position, stamp_ns)
-    msg.velocity = list(part.speed_cap)
-    return msg
+def _positions_and_speed_caps(part: Part, position: FloatArray, stamp_ns: int) -> Spoken:
+    return _positions(part, position, stamp_ns)._replace(velocities=part.speed_cap)
 
 
 def _joint_trajectory(part: Part, trajectory: Trajectory) -> JointTrajectory:
@@ -71,9 +74,10 @@ def _joint_trajectory(part: Part, trajectory: Trajectory) -> JointTrajectory:
     )
 
 
-STREAMED: Mapping[str, Callable[[Part, FloatArray, int], JointState]] = {
-    "joint_state": _joint_state,
-    "joint_state_with_speed_cap": _joint_state_with_speed_cap,
+STREAMED: Mapping[str, Callable[[Part, FloatArray, int], Spoken]] = {
+    "joint_state": _positions,
+    "joint_state_with_speed_cap": _positions_and_speed_caps,
+    "joint_arrays": _positions,
 }
 COMMITTED: Mapping[str, Callable[[Part, Trajectory], JointTrajectory]] = {"joint_trajectory": _joint_trajectory}
 
@@ -87,6 +91,7 @@ class CommandSink:
 
     Raises:
         ConfigError: a stream's kind that nobody speaks, or two streams on one topic.
+        MissingDependencyError: the vendor's message type is not installed.
     """
 
     def __init__(self, node: Node, robot: Robot) -> None:
@@ -97,7 +102,8 @@ class CommandSink:
         )
         # An arm at rest may lie outside the bounds of targets, and is then commanded to where it is.
         self._lower, self._upper = lower - margin - _ROUNDING, upper + margin + _ROUNDING
-        self._streamed: list[tuple[Part, Publisher]] = []
+        self._streamed: list[_Streamed] = []
+        self._idle = frozenset(robot.idle_publishers)
         self._committed: list[tuple[Part, Publisher]] = []
         speed = robot.motion_limits()[0]
         for topic in command_topics(robot):
@@ -106,17 +112,18 @@ class CommandSink:
     @property
     def topics(self) -> tuple[str, ...]:
         """The topics commanded here."""
-        return tuple(part.topic.stream.topic for part, _ in (*self._streamed, *self._committed))
+        parts = [streamed.part for streamed in self._streamed] + [part for part, _ in self._committed]
+        return tuple(part.topic.stream.topic for part in parts)
 
     def intruder(self, idle: Collection[str]) -> str:
         """Return a command topic on which another node publishes, empty if there is none.
 
         Args:
-            idle: names of nodes that own such a publisher and are known never to use it.
+            idle: names of nodes that own such a publisher and are known never to use it, beside those of the robot file.
         """
         for topic in self.topics:
             names = [info.node_name for info in self._node.get_publishers_info_by_topic(topic)]
-            if len([name for name in names if name not in idle]) > 1:
+            if len([name for name in names if name not in idle and name not in self._idle]) > 1:
                 return topic
         return ""
 
@@ -127,7 +134,10 @@ class CommandSink:
             UnsafeCommandError: not finite, not of the robot's size, or out of bounds; nothing was published.
         """
         self._check(position)
-        send = [(pub, STREAMED[part.topic.stream.kind](part, position, stamp_ns)) for part, pub in self._streamed]
+        send = [
+            (publisher, dialect.write(STREAMED[part.topic.stream.kind](part, position, stamp_ns)))
+            for part, dialect, publisher in self._streamed
+        ]
         for publisher, message in send:
             publisher.publish(message)
 
@@ -151,7 +161,9 @@ class CommandSink:
         if stream.topic in self.topics:
             raise ConfigError(f"command topic {stream.topic} is used twice; give each arm and gripper its own topic")
         if stream.kind in STREAMED:
-            self._streamed.append((part, node.create_publisher(JointState, stream.topic, COMMAND)))
+            dialect = dialect_of(part.topic)
+            publisher = node.create_publisher(dialect.message, stream.topic, COMMAND)
+            self._streamed.append(_Streamed(part, dialect, publisher))
         elif stream.kind in COMMITTED:
             self._committed.append((part, node.create_publisher(JointTrajectory, stream.topic, COMMAND)))
         else:

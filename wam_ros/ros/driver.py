@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The driver's side of a robot's topics, for its simulated twin: what ``observe.py`` hears and ``act.py`` says.
+"""The driver's side of a robot's topics, for twins and doubles: what ``observe.py`` hears and ``act.py`` says.
 
-It speaks as the real driver does, habits included: a placeholder for a name, grippers in their own unit.
-The real tracker reads its values without looking at the length; here such a command is refused and counted.
+It speaks as the real driver does: a placeholder for a name, grippers in their own unit, the driver's types. A double has
+the driver's habits as well (:class:`wam_ros.core.robot.Habits`); a twin has none, and refuses malformed commands.
 """
 
 from __future__ import annotations
@@ -10,22 +10,26 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from functools import partial
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 from rclpy.node import Node
 from rclpy.qos import QoSProfile
-from sensor_msgs.msg import CameraInfo, Image, JointState
+from sensor_msgs.msg import CameraInfo, CompressedImage, Image
 
 from wam_ros.core.errors import ConfigError, mismatch
 from wam_ros.core.joint_topics import JointTopic, command_topics, feedback_topics
-from wam_ros.core.robot import Camera, Robot
-from wam_ros.core.types import ByteImage, DepthImage, FloatArray
-from wam_ros.ros.convert import image_to_msg, ns_to_stamp, stamp_to_ns
-from wam_ros.ros.qos import COMMAND, SENSOR, STATE
+from wam_ros.core.robot import Camera, Habits, Robot
+from wam_ros.core.types import NS_PER_S, ByteImage, DepthImage, FloatArray
+from wam_ros.ros.convert import image_to_msg, ns_to_stamp
+from wam_ros.ros.dialects import Dialect, Spoken, dialect_of
+from wam_ros.ros.qos import COMMAND, EVENT, SENSOR, STATE
+from wam_ros.vision.encode import jpeg, png
+from wam_ros.vision.resize import resize, resize_depth
 
 _MM_PER_M = 1000.0
 _LARGEST_MM = 65535
+_KINDS = {"raw": Image, "compressed": CompressedImage}
 
 
 class Outlet:
@@ -34,6 +38,11 @@ class Outlet:
     def __init__(self, node: Node, kind: type, topic: str, qos: QoSProfile) -> None:
         self._publisher = node.create_publisher(kind, topic, qos)
         self._last: Any = None
+
+    @property
+    def heard(self) -> bool:
+        """Whether anybody listens."""
+        return bool(self._publisher.get_subscription_count())
 
     def publish(self, message: Any) -> None:
         """Send a message."""
@@ -49,26 +58,32 @@ class Outlet:
 class CameraDriver:
     """One camera's topics: colour, depth in millimetres, and the intrinsics with every frame.
 
-    Raises:
-        ConfigError: a transport that no simulated camera speaks.
+    Args:
+        node: owner of the publishers.
+        camera: whose topics are spoken; pictures of another size are brought to its own.
+        intrinsics: (3, 3) camera matrix for that size.
+        stamped: whether pictures say their time.
     """
 
-    def __init__(self, node: Node, camera: Camera, intrinsics: FloatArray) -> None:
-        if camera.transport != "raw":
-            what = f"transport of camera {camera.name}"
-            raise ConfigError(mismatch(what, "raw", camera.transport, "simulated cameras send raw images"))
-        self._camera = camera
-        self._color = Outlet(node, Image, camera.color, SENSOR)
-        self._depth = Outlet(node, Image, camera.depth, SENSOR) if camera.depth else None
+    def __init__(self, node: Node, camera: Camera, intrinsics: FloatArray, *, stamped: bool = True) -> None:
+        self._camera, self._stamped = camera, stamped
+        self._color = Outlet(node, _KINDS[camera.transport], camera.color, SENSOR)
+        self._depth = Outlet(node, _KINDS[camera.depth_transport], camera.depth, SENSOR) if camera.depth else None
         self._info = Outlet(node, CameraInfo, camera.info, SENSOR) if camera.info else None
         self._calibration = _camera_info(camera, intrinsics)
 
     def publish(self, color: ByteImage, depth_m: DepthImage, stamp_ns: int) -> None:
         """Send (H, W, 3) RGB and (H, W) depth of one exposure."""
-        self._color.publish(image_to_msg(color, "rgb8", stamp_ns, self._camera.frame))
-        if self._depth is not None:
-            millimetres = np.clip(np.rint(depth_m * _MM_PER_M), 0, _LARGEST_MM).astype(np.uint16)
-            self._depth.publish(image_to_msg(millimetres, "16UC1", stamp_ns, self._camera.frame))
+        camera, stamp_ns = self._camera, stamp_ns if self._stamped else 0
+        size = camera.height, camera.width
+        ready = color.shape[:2] == size  # what takes time is done for listeners only
+        if (ready and camera.transport == "raw") or self._color.heard:
+            sized = color if ready else resize(color, *size, "bilinear")
+            self._color.publish(_picture(sized, "rgb8", stamp_ns, camera, camera.transport))
+        if self._depth is not None and (ready or self._depth.heard):
+            metres = depth_m if ready else resize_depth(depth_m, *size)
+            millimetres = np.clip(np.rint(metres * _MM_PER_M), 0, _LARGEST_MM).astype(np.uint16)
+            self._depth.publish(_picture(millimetres, "16UC1", stamp_ns, camera, camera.depth_transport))
         if self._info is not None:
             self._calibration.header.stamp = ns_to_stamp(stamp_ns)
             self._info.publish(self._calibration)
@@ -78,6 +93,17 @@ class CameraDriver:
         for outlet in (self._color, self._depth, self._info):
             if outlet is not None:
                 outlet.repeat()
+
+
+def _picture(picture: Any, encoding: str, stamp_ns: int, camera: Camera, transport: str) -> Image | CompressedImage:
+    if transport == "raw":
+        return image_to_msg(picture, encoding, stamp_ns, camera.frame)
+    lossy = encoding == "rgb8"
+    message = CompressedImage(format="jpeg" if lossy else "png")
+    message.data.frombytes(jpeg(picture) if lossy else png(picture))
+    message.header.stamp = ns_to_stamp(stamp_ns)
+    message.header.frame_id = camera.frame
+    return message
 
 
 def _camera_info(camera: Camera, intrinsics: FloatArray) -> CameraInfo:
@@ -92,28 +118,52 @@ def _camera_info(camera: Camera, intrinsics: FloatArray) -> CameraInfo:
 class JointDriver:
     """Feedback of all arms and grippers, each on its topic, in the driver's units.
 
+    Args:
+        node: owner of the publishers.
+        robot: whose feedback is spoken.
+        step_ns: time between two calls of :meth:`publish`; a faster topic is sent several times in each. 0: never.
+        habits: the driver's; None: a twin's.
+
     Raises:
-        ConfigError: a kind of feedback that the simulated driver does not speak.
+        ConfigError, MissingDependencyError: a kind of feedback that nobody speaks, or not here.
     """
 
-    def __init__(self, node: Node, robot: Robot) -> None:
-        for topic in feedback_topics(robot):
-            _require("feedback", topic, {"joint_state"})
-        self._ports = [(t, Outlet(node, JointState, t.stream.topic, STATE)) for t in feedback_topics(robot)]
+    def __init__(self, node: Node, robot: Robot, step_ns: int = 0, habits: Habits | None = None) -> None:
+        self._step_ns, self._habits = step_ns, habits or Habits()
+        qos = EVENT if self._habits.reliable else STATE
+        self._reads = 1.0 + np.where(robot.gripper_mask, self._habits.overtravel, 0.0)
+        self._before: FloatArray | None = None
+        self._ports = [_port(node, topic, qos, step_ns) for topic in feedback_topics(robot)]
 
     def publish(self, position: FloatArray, velocity: FloatArray, stamp_ns: int) -> None:
         """Send (J,) positions and velocities in robot order."""
-        for topic, outlet in self._ports:
-            message = JointState(name=[topic.name])
-            message.header.stamp = ns_to_stamp(stamp_ns)
-            message.position = topic.to_native(position).tolist()
-            message.velocity = topic.to_native_rate(velocity).tolist()
-            outlet.publish(message)
+        reads = position * self._reads
+        before = reads if self._before is None else self._before
+        self._before = reads
+        for topic, dialect, outlet, times in self._ports:
+            rates = topic.to_native_rate(velocity).tolist()
+            for k in range(1, times + 1):
+                now_ns = stamp_ns - self._step_ns * (times - k) // times if self._habits.stamps == "capture" else 0
+                positions = topic.to_native(reads - (reads - before) * ((times - k) / times)).tolist()
+                outlet.publish(dialect.write(Spoken(now_ns, (topic.name,), positions, rates)))
 
     def repeat(self) -> None:
         """Send the last feedback again, same stamp."""
-        for _, outlet in self._ports:
-            outlet.repeat()
+        for port in self._ports:
+            port.outlet.repeat()
+
+
+class _Port(NamedTuple):
+    topic: JointTopic
+    dialect: Dialect
+    outlet: Outlet
+    times: int
+
+
+def _port(node: Node, topic: JointTopic, qos: QoSProfile, step_ns: int) -> _Port:
+    dialect = dialect_of(topic)
+    times = max(1, round(topic.stream.rate_hz * step_ns / NS_PER_S))
+    return _Port(topic, dialect, Outlet(node, dialect.message, topic.stream.topic, qos), times)
 
 
 @dataclass(frozen=True)
@@ -137,56 +187,73 @@ class CommandDriver:
     Args:
         node: subscribes to the driver's topics.
         robot: whose command streams are understood.
-        on_command: called with every well-formed command.
+        on_command: called with every command that moves something.
+        habits: the driver's; None: a twin's.
 
     Attributes:
-        refused: malformed commands so far.
+        heard: commands so far.
+        refused: malformed commands so far; a driver that reads blindly follows them all the same.
 
     Raises:
-        ConfigError: a kind of command that the simulated driver does not understand.
+        ConfigError, MissingDependencyError: a kind of command that nobody understands, or not here.
     """
 
-    def __init__(self, node: Node, robot: Robot, on_command: Callable[[Command], None]) -> None:
-        self.refused = 0
+    def __init__(
+        self, node: Node, robot: Robot, on_command: Callable[[Command], None], habits: Habits | None = None
+    ) -> None:
+        self.heard = self.refused = 0
         self._logger = node.get_logger()
         self._on_command = on_command
+        self._blind = habits is not None and habits.reads_blindly
         self._heard_ns: dict[str, int] = {}
+        qos = COMMAND if habits is None or habits.reliable else STATE
         for topic in command_topics(robot):
             _require("command", topic, READERS)
             self._heard_ns[topic.name] = 0
-            node.create_subscription(JointState, topic.stream.topic, partial(self._on_message, topic), COMMAND)
+            kind, read, _ = dialect_of(topic)
+            node.create_subscription(kind, topic.stream.topic, partial(self._on_message, topic, read), qos)
 
     @property
     def heard_ns(self) -> int:
         """Stamp up to which every command topic has been heard; 0 until all have."""
         return min(self._heard_ns.values())
 
-    def _on_message(self, topic: JointTopic, message: JointState) -> None:
-        self._heard_ns[topic.name] = stamp_to_ns(message.header.stamp)
-        command = READERS[topic.stream.kind](topic, message)
+    def _on_message(self, topic: JointTopic, read: Callable[[Any], Spoken], message: Any) -> None:
+        said, size = read(message), len(topic.joints)
+        self._heard_ns[topic.name], self.heard = said.stamp_ns, self.heard + 1
+        command = READERS[topic.stream.kind](topic, said)
+        if command is None:
+            self.refused += 1
+            self._complain(topic, said)
+            if self._blind:  # what lies behind the end of an array is often zero
+                command = READERS[topic.stream.kind](topic, Spoken(said.stamp_ns, (), *map(_padded(size), said[2:])))
         if command is not None:
             self._on_command(command)
-            return
-        self.refused += 1
+
+    def _complain(self, topic: JointTopic, said: Spoken) -> None:
         self._logger.warning(
-            f"command on {topic.stream.topic} refused: expected {len(topic.joints)} finite positions (and positive speeds "
-            f"where it takes them), got {list(message.position)} and {list(message.velocity)}; correct the sender",
+            f"command on {topic.stream.topic} malformed: expected {len(topic.joints)} finite positions (and positive speeds "
+            f"where it takes them), got {list(said.positions)} and {list(said.velocities)}; correct the sender",
             throttle_duration_sec=1.0,
         )
 
 
-def _positions(topic: JointTopic, message: JointState) -> Command | None:
-    if len(message.position) < len(topic.joints):
+def _padded(size: int) -> Callable[[Any], list[float]]:
+    return lambda values: [*values, *(0.0,) * (size - len(values))]
+
+
+def _positions(topic: JointTopic, said: Spoken) -> Command | None:
+    if len(said.positions) < len(topic.joints):
         return None
-    target = topic.from_native(message.position)
+    target = topic.from_native(said.positions[: len(topic.joints)])
     speed = np.full(len(target), np.inf)
     if topic.gripper is not None:
         speed[-1] = topic.gripper.speed_1_s
     return Command(topic.columns, target, speed) if np.isfinite(target).all() else None
 
 
-def _positions_and_speeds(topic: JointTopic, message: JointState) -> Command | None:
-    command, speed = _positions(topic, message), np.array(message.velocity[: len(topic.joints)])
+def _positions_and_speeds(topic: JointTopic, said: Spoken) -> Command | None:
+    command, speed = _positions(topic, said), np.array(said.velocities[: len(topic.joints)])
     if command is None or len(speed) < len(topic.joints) or not (np.isfinite(speed) & (speed > 0)).all():
         return None
     if topic.gripper is not None:
@@ -194,15 +261,16 @@ def _positions_and_speeds(topic: JointTopic, message: JointState) -> Command | N
     return Command(topic.columns, command.target, speed)
 
 
-READERS: Mapping[str, Callable[[JointTopic, JointState], Command | None]] = {
+READERS: Mapping[str, Callable[[JointTopic, Spoken], Command | None]] = {
     "joint_state": _positions,
     "joint_state_with_speed_cap": _positions_and_speeds,
+    "joint_arrays": _positions,
 }
 
 
-def _require(what: str, topic: JointTopic, known: Mapping[str, object] | set[str]) -> None:
+def _require(what: str, topic: JointTopic, known: Mapping[str, object]) -> None:
     if topic.stream.kind not in known:
         expected = " or ".join(sorted(known))
         raise ConfigError(
-            mismatch(f"{what} kind of {topic.stream.topic}", expected, topic.stream.kind, "use what the twin can speak")
+            mismatch(f"{what} kind of {topic.stream.topic}", expected, topic.stream.kind, "use what a driver can hear")
         )

@@ -8,13 +8,12 @@ from functools import partial
 
 import numpy as np
 from rclpy.node import Node
-from sensor_msgs.msg import JointState
 
-from wam_ros.core.errors import ConfigError, ShapeError, mismatch
+from wam_ros.core.errors import ShapeError
 from wam_ros.core.joint_topics import JointTopic, feedback_topics
 from wam_ros.core.robot import Robot
-from wam_ros.ros.convert import stamp_to_ns
-from wam_ros.ros.qos import STATE
+from wam_ros.ros.dialects import Spoken
+from wam_ros.ros.hearing import hear_joints
 
 
 class JointFeedback:
@@ -28,10 +27,11 @@ class JointFeedback:
 
     Attributes:
         position: (J,) in robot order, grippers normalised; NaN where nothing has come.
-        malformed: messages that were too short.
+        malformed: messages of another size, with other names, or of joints where they cannot be.
 
     Raises:
         ConfigError: a stream's kind that nobody speaks.
+        MissingDependencyError: the vendor's message type is not installed.
     """
 
     def __init__(
@@ -44,10 +44,7 @@ class JointFeedback:
         self._arrived_ns = dict.fromkeys((topic.name for topic in topics), 0)
         self._stamps_ns = dict(self._arrived_ns)
         for topic in topics:
-            if topic.stream.kind != "joint_state":
-                what = f"feedback kind of {topic.stream.topic}"
-                raise ConfigError(mismatch(what, "joint_state", topic.stream.kind, "correct the robot file"))
-            node.create_subscription(JointState, topic.stream.topic, partial(self._on_message, topic), STATE)
+            hear_joints(node, topic, partial(self._on_said, topic))
 
     @property
     def slowest(self) -> tuple[int, str]:
@@ -59,14 +56,14 @@ class JointFeedback:
         """Stamp of the stream that is farthest behind; 0 until all have spoken."""
         return min(self._stamps_ns.values())
 
-    def _on_message(self, topic: JointTopic, msg: JointState) -> None:
+    def _on_said(self, topic: JointTopic, said: Spoken) -> None:
         try:
-            values = topic.from_native(msg.position, msg.name)
+            values = topic.believed(said.positions, said.names)
         except ShapeError:
             self.malformed += 1
             return
         self.position[topic.columns] = values
         self._arrived_ns[topic.name] = self._now_ns()
-        self._stamps_ns[topic.name] = stamp_to_ns(msg.header.stamp)
+        self._stamps_ns[topic.name] = said.stamp_ns
         if self._on_update is not None:
             self._on_update()

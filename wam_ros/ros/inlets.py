@@ -17,20 +17,24 @@ from numpy.typing import NDArray
 from rclpy.node import Node
 from rclpy.qos import QoSProfile
 from rclpy.serialization import deserialize_message
-from rclpy.subscription import Subscription
 from sensor_msgs.msg import CompressedImage, Image, JointState
 
-from wam_ros.core.errors import ConfigError, ShapeError, mismatch
+from wam_ros.core.errors import ShapeError, mismatch
 from wam_ros.core.joint_topics import JointTopic
 from wam_ros.core.robot import Camera, Robot
-from wam_ros.core.types import nanoseconds
+from wam_ros.core.types import nanoseconds, seconds
 from wam_ros.ros import convert
 from wam_ros.ros.decoding import DecodeThread
+from wam_ros.ros.dialects import Spoken, dialect_of
+from wam_ros.ros.hearing import subscribe
 from wam_ros.ros.qos import SENSOR, STATE
 
 #: Takes the key of a stream, the time of capture [ns] and the array; called on the executor.
 Take = Callable[[str, int, NDArray[Any]], None]
 _Read = Callable[[Any], NDArray[Any]]
+#: A stamp farther from our clock is another clock's: ahead by more than the clocks of one network differ, or older
+#: than any message is late, even on a computer that is overloaded.
+_FUTURE_NS, _PAST_NS = 100_000_000, 10_000_000_000
 
 _COLOR: dict[str, tuple[type, _Read]] = {
     "raw": (Image, convert.color_from_msg),
@@ -76,8 +80,9 @@ class Inlets:
         self.truth_names: tuple[str, ...] = ()
         self._node, self._take, self._pictures, self._tap = node, take, pictures, tap
         self._stamped = robot.stamp_source == "header"
+        self._simulated = bool(node.get_parameter("use_sim_time").value)
         self._decoder: DecodeThread | None = None
-        self._open: list[Subscription] = []
+        self._open: list[Callable[[], None]] = []
 
     @property
     def decodes_dropped(self) -> int:
@@ -97,12 +102,11 @@ class Inlets:
         """Listen to joint feedback: (n,) positions, grippers normalised.
 
         Raises:
-            ConfigError: a kind of feedback that nobody speaks.
+            ConfigError, MissingDependencyError: a kind of feedback that nobody speaks, or not here.
         """
-        if topic.stream.kind != "joint_state":
-            what = f"feedback kind of {topic.stream.topic}"
-            raise ConfigError(mismatch(what, "joint_state", topic.stream.kind, "correct the robot file"))
-        self._listen(JointState, topic.stream.topic, partial(self._on_joints, topic, key), STATE)
+        kind, read, _ = dialect_of(topic)
+        on_message = partial(self._on_joints, topic, key, read)
+        self._listen(kind, topic.stream.topic, on_message, STATE, topic.stream.read_hz)
 
     def add_truth(self, key: str) -> None:
         """Listen to the simulator's state: values in the order of ``truth_names``."""
@@ -111,7 +115,7 @@ class Inlets:
     def close(self) -> None:
         """Listen no more, and end the decoding thread; calling it twice is harmless."""
         while self._open:
-            self._node.destroy_subscription(self._open.pop())
+            self._open.pop()()
         if self._decoder is not None:
             self._decoder.close()
 
@@ -120,9 +124,11 @@ class Inlets:
             self._decoder = DecodeThread(self._node)
         self._listen(kind, topic, partial(self._on_picture, camera, key, read), self._pictures)
 
-    def _listen(self, kind: type, name: str, on_message: Callable[[Any], None], qos: QoSProfile) -> None:
+    def _listen(
+        self, kind: type, name: str, on_message: Callable[[Any], None], qos: QoSProfile, read_hz: float = 0.0
+    ) -> None:
         if self._tap is None or not self._tap.wants(kind):
-            self._open.append(self._node.create_subscription(kind, name, on_message, qos))
+            self._open.append(subscribe(self._node, kind, name, on_message, qos, read_hz=read_hz))
             return
         tap = self._tap
 
@@ -130,7 +136,7 @@ class Inlets:
             tap.hear(name, kind, data)
             on_message(deserialize_message(data, kind))
 
-        self._open.append(self._node.create_subscription(kind, name, on_serialised, qos, raw=True))
+        self._open.append(subscribe(self._node, kind, name, on_serialised, qos, raw=True, read_hz=read_hz))
 
     def _on_picture(self, camera: Camera, key: str, read: _Read, msg: Any) -> None:
         stamp_ns = self._capture_ns(key, msg, nanoseconds(camera.latency_s))
@@ -154,12 +160,13 @@ class Inlets:
         remedy = "correct the size in the robot file or in the driver"
         self._refuse(key, ShapeError(mismatch(f"picture of {key}", expected, got, remedy)))
 
-    def _on_joints(self, topic: JointTopic, key: str, msg: JointState) -> None:
+    def _on_joints(self, topic: JointTopic, key: str, read: Callable[[Any], Spoken], msg: Any) -> None:
         stamp_ns = self._capture_ns(key, msg, 0)
         if stamp_ns is None:
             return
+        said = read(msg)
         try:
-            values = topic.from_native(msg.position, msg.name)
+            values = topic.believed(said.positions, said.names)
         except ShapeError as error:
             self._refuse(key, error)
             return
@@ -176,13 +183,19 @@ class Inlets:
             self._refuse(key, ShapeError(mismatch(f"values of {key}", "finite ones", values, "check the driver")))
 
     def _capture_ns(self, key: str, msg: Any, latency_ns: int) -> int | None:
-        """Return the time of capture; None for a message that says none."""
+        """Return the time of capture; None for a message that says none, or one that cannot be."""
+        now_ns = int(self._node.get_clock().now().nanoseconds)
         if not self._stamped:
-            return int(self._node.get_clock().now().nanoseconds) - latency_ns
+            return now_ns - latency_ns
         stamp_ns = convert.stamp_to_ns(msg.header.stamp)
         if stamp_ns == 0:
             remedy = "let the driver stamp its messages, or set stamp_source: receive"
             self._refuse(key, ShapeError(mismatch(f"stamp of {key}", "a time", "0", remedy)))
+            return None
+        if not self._simulated and not -_FUTURE_NS < now_ns - stamp_ns < _PAST_NS:
+            expected, behind = "this computer's time", f"{seconds(now_ns - stamp_ns):+.2f} s behind it"
+            remedy = "synchronise the clocks of both computers (chrony), or set stamp_source: receive"
+            self._refuse(key, ShapeError(mismatch(f"stamp of {key}", expected, behind, remedy)))
             return None
         return stamp_ns - latency_ns
 

@@ -18,14 +18,15 @@ from rclpy.executors import SingleThreadedExecutor, TimeoutException
 from rclpy.node import Node
 from rclpy.serialization import deserialize_message
 from sensor_msgs.msg import CompressedImage, Image
-from sensor_msgs.msg import JointState as JointStateMsg
 from trajectory_msgs.msg import JointTrajectory
 
 from wam_ros.core.errors import ShapeError
 from wam_ros.core.joint_topics import JointTopic, feedback_topics
 from wam_ros.core.robot import Camera, Robot
 from wam_ros.core.types import NS_PER_S, ByteImage, FloatArray, Trajectory
-from wam_ros.ros.convert import color_from_msg, compressed_color_from_msg, stamp_to_ns, trajectory_from_msg
+from wam_ros.ros.convert import color_from_msg, compressed_color_from_msg, trajectory_from_msg
+from wam_ros.ros.dialects import Spoken
+from wam_ros.ros.hearing import hear_joints
 from wam_ros.ros.qos import COMMAND, EVENT, LATCHED, SENSOR, STATE
 from wam_ros.ros.status import read_values
 
@@ -79,7 +80,8 @@ class SideListener:
 
     def __init__(self, node: Node, robot: Robot, sink: Sink, extra: Sequence[Camera] = ()) -> None:
         self.malformed = 0
-        self._sink = sink
+        self._sink, self._clock = sink, node.get_clock()
+        self._stamped = robot.stamp_source == "header"
         self._position = np.full(len(robot.joint_names), np.nan)
         for camera in (*robot.cameras, *extra):
             kind = CompressedImage if camera.transport == "compressed" else Image
@@ -87,13 +89,13 @@ class SideListener:
                 # Deep, for a frame that is lost here would look like skew; raw, so that depth costs nothing.
                 node.create_subscription(kind, topic, partial(self._on_frame, camera), STATE, raw=True)
         for joints in feedback_topics(robot):
-            node.create_subscription(JointStateMsg, joints.stream.topic, partial(self._on_joints, joints), SENSOR)
+            hear_joints(node, joints, partial(self._on_joints, joints), SENSOR)
         node.create_subscription(JointTrajectory, "motion/committed", self._on_committed, COMMAND)
         node.create_subscription(DiagnosticStatus, "safety/state", self._on_safety, LATCHED)
         node.create_subscription(DiagnosticArray, "diagnostics", self._on_diagnostics, EVENT)
 
     def _on_frame(self, camera: Camera, data: bytes) -> None:
-        stamp_ns = stamp_of(data)
+        stamp_ns = self._time_ns(stamp_of(data))
         if not self._sink.wants(camera.name, stamp_ns):
             return
         try:
@@ -103,13 +105,17 @@ class SideListener:
             return
         self._sink.on_picture(camera.name, stamp_ns, color)
 
-    def _on_joints(self, topic: JointTopic, msg: JointStateMsg) -> None:
+    def _on_joints(self, topic: JointTopic, said: Spoken) -> None:
         try:
-            self._position[topic.columns] = topic.from_native(msg.position, msg.name)
+            self._position[topic.columns] = topic.from_native(said.positions, said.names)
         except ShapeError:
             self.malformed += 1
             return
-        self._sink.on_joints(stamp_to_ns(msg.header.stamp), self._position)
+        self._sink.on_joints(self._time_ns(said.stamp_ns), self._position)
+
+    def _time_ns(self, stamp_ns: int) -> int:
+        """The driver's stamp, where it is one on our clock."""
+        return stamp_ns if self._stamped else int(self._clock.now().nanoseconds)
 
     def _on_committed(self, msg: JointTrajectory) -> None:
         try:

@@ -13,15 +13,15 @@ from sensor_msgs.msg import CameraInfo, Image, JointState
 from std_msgs.msg import String
 from trajectory_msgs.msg import JointTrajectory
 
-from wam_ros.core.joint_topics import command_topics
+from wam_ros.core.joint_topics import JointTopic, command_topics, feedback_topics
 from wam_ros.core.robot import Robot
 from wam_ros.files.archive import Message
+from wam_ros.ros.dialects import dialect_of, vendor_type
 from wam_ros.ros.listen import stamp_of
 from wam_ros.ros.qos import COMMAND, EVENT, LATCHED, STATE
 
 #: Types that do not begin with a header.
 _UNSTAMPED = (String, DiagnosticStatus)
-_COMMANDS = {"joint_trajectory": JointTrajectory}
 
 
 class Overhearing:
@@ -36,12 +36,15 @@ class Overhearing:
 
     def __init__(self, node: Node, robot: Robot, take: Callable[[Message], None], *, pictures: bool) -> None:
         self._node, self._take, self._pictures = node, take, pictures
+        streams = [topic.stream for topic in (*command_topics(robot), *feedback_topics(robot))]
+        # The archive knows the definitions of standard types only.
+        self._vendors = {vendor_type(stream) for stream in streams if stream.message}
         self._said: dict[str, Message] = {}
         for camera in robot.cameras:
             if camera.info:
                 self._hear(CameraInfo, camera.info, STATE)
         for topic in command_topics(robot):
-            self._hear(_COMMANDS.get(topic.stream.kind, JointState), topic.stream.topic, STATE)
+            self._hear(_command_type(topic), topic.stream.topic, STATE)
         for name, qos in (("policy/chunk", COMMAND), ("motion/committed", COMMAND)):
             self._hear(JointTrajectory, name, qos)
         for name, qos in (("instruction", LATCHED), ("control/source", LATCHED)):
@@ -54,7 +57,7 @@ class Overhearing:
 
     def wants(self, kind: type) -> bool:
         """Whether messages that an observation source hears are to be handed over."""
-        return self._pictures or kind is not Image
+        return kind not in self._vendors and (self._pictures or kind is not Image)
 
     def hear(self, name: str, kind: type, data: bytes) -> None:
         """Take a message that an observation source heard."""
@@ -65,6 +68,8 @@ class Overhearing:
         return [said._replace(log_ns=since_ns) for said in self._said.values() if said.log_ns <= since_ns]
 
     def _hear(self, kind: type, name: str, qos: QoSProfile) -> None:
+        if kind in self._vendors:
+            return
         on_message = partial(self._on_message, self._node.resolve_topic_name(name), kind, qos is LATCHED)
         self._node.create_subscription(kind, name, on_message, qos, raw=True)
 
@@ -77,6 +82,10 @@ class Overhearing:
 
     def _now_ns(self) -> int:
         return int(self._node.get_clock().now().nanoseconds)
+
+
+def _command_type(topic: JointTopic) -> type:
+    return JointTrajectory if topic.stream.kind == "joint_trajectory" else dialect_of(topic).message
 
 
 @cache

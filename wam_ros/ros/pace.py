@@ -68,15 +68,17 @@ class Realtime:
         node: owner of the timer.
         step: makes a step that ends at the given time; its answer is not used.
         step_ns: length of a step.
+        walls: time is the wall's and nobody is told it; a machine too slow leaves steps out.
     """
 
-    def __init__(self, node: Node, step: Step, step_ns: int) -> None:
+    def __init__(self, node: Node, step: Step, step_ns: int, *, walls: bool = False) -> None:
         self.overruns = 0
         self._step, self._step_ns = step, step_ns
         self._steady_ns = reader(steady_clock())
         self._origin_ns = reader(Clock(clock_type=ClockType.SYSTEM_TIME))() - self._steady_ns()
         self.now_ns = self._due_ns()
-        self._tell_time = _clock_of(node)
+        self._walls = walls
+        self._tell_time = _silent if walls else _clock_of(node)
         node.create_timer(seconds(step_ns), self._on_timer, clock=steady_clock())
 
     def play(self) -> None:
@@ -96,7 +98,10 @@ class Realtime:
         late = max(0, due - CATCH_UP_STEPS)
         self.overruns += late
         # A machine too slow makes time slower: a leap would look like cameras that miss frames and arms that stall.
-        self._origin_ns -= late * self._step_ns
+        if self._walls:
+            self.now_ns += late * self._step_ns
+        else:
+            self._origin_ns -= late * self._step_ns
         for _ in range(due - late):
             self.now_ns += self._step_ns
             # Data before their time: nobody may find the sensors older than they are.
@@ -167,6 +172,10 @@ class Lockstep:
         if not self._playing() or self._ring.waited_s > STALLED_S:
             self._tell_time(self.now_ns)
             self._repeat()
+
+
+def _silent(_now_ns: int) -> None:
+    """The wall's time is known to everybody."""
 
 
 def _clock_of(node: Node) -> Callable[[int], None]:

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 from rclpy.node import Node
-from sensor_msgs.msg import CompressedImage, Image, JointState
+from sensor_msgs.msg import CompressedImage, Image
 
 from wam_ros.core.errors import ConfigError
 from wam_ros.core.joint_topics import feedback_topics
@@ -16,6 +16,7 @@ from wam_ros.core.robot import Camera, Robot
 from wam_ros.core.types import nanoseconds
 from wam_ros.files.dataset.playback import DriverSample, JointSample, PictureSample, Sample
 from wam_ros.ros.convert import image_to_msg, ns_to_stamp
+from wam_ros.ros.dialects import Spoken, dialect_of
 from wam_ros.ros.qos import SENSOR, STATE
 from wam_ros.vision.encode import png
 
@@ -35,9 +36,8 @@ class Playback:
         self._cameras = {camera.name: camera for camera in robot.cameras}
         self._leader = robot.camera(robot.leader_camera).color
         self._topics = feedback_topics(robot)
-        self._ports = {
-            topic.stream.topic: node.create_publisher(JointState, topic.stream.topic, STATE) for topic in self._topics
-        }
+        self._dialects = {topic.stream.topic: dialect_of(topic) for topic in self._topics}
+        self._ports = {name: node.create_publisher(d.message, name, STATE) for name, d in self._dialects.items()}
         for camera in robot.cameras:
             self._ports[camera.color] = node.create_publisher(_KINDS[camera.transport], camera.color, SENSOR)
             if camera.depth:
@@ -92,16 +92,17 @@ class Playback:
 
     def _publish_joints(self, sample: JointSample) -> None:
         for topic in self._topics:
-            message = JointState(name=[topic.name], position=topic.to_native(sample.position).tolist())
-            message.header.stamp = ns_to_stamp(sample.stamp_ns)
-            self._ports[topic.stream.topic].publish(message)
+            said = Spoken(sample.stamp_ns, (topic.name,), topic.to_native(sample.position).tolist(), ())
+            self._ports[topic.stream.topic].publish(self._dialects[topic.stream.topic].write(said))
             self._newest[topic.stream.topic] = sample.stamp_ns
 
     def _publish_picture(self, sample: PictureSample, camera: Camera) -> None:
         # Listeners take the calibrated latency off the driver's stamp to know the time of capture.
         stamp_ns = sample.stamp_ns + nanoseconds(camera.latency_s)
         if camera.depth and sample.depth_mm is not None:
-            self._ports[camera.depth].publish(_message(sample.depth_mm, "16UC1", stamp_ns, camera, camera.depth_transport))
+            self._ports[camera.depth].publish(
+                _message(sample.depth_mm, "16UC1", stamp_ns, camera, camera.depth_transport)
+            )
         self._ports[camera.color].publish(_message(sample.color, "rgb8", stamp_ns, camera, camera.transport))
 
 

@@ -14,6 +14,16 @@ def _profile(depth: int, reliability: ReliabilityPolicy, durability: DurabilityP
     return QoSProfile(history=HistoryPolicy.KEEP_LAST, depth=depth, reliability=reliability, durability=durability)
 
 
+def newest(profile: QoSProfile) -> QoSProfile:
+    """Return a profile that keeps the newest message only."""
+    return _profile(1, profile.reliability, profile.durability)
+
+
+def deeper(depth: int) -> QoSProfile:
+    """Return a profile that hears every publisher and keeps that many messages, for those who count them."""
+    return _profile(depth, ReliabilityPolicy.BEST_EFFORT, DurabilityPolicy.VOLATILE)
+
+
 #: Pictures: the newest or nothing.
 SENSOR = _profile(2, ReliabilityPolicy.BEST_EFFORT, DurabilityPolicy.VOLATILE)
 #: Joint feedback: deep enough that a busy subscriber keeps the neighbours it interpolates between.

@@ -11,6 +11,7 @@ import numpy as np
 from wam_ros.core.robot import Robot
 from wam_ros.core.task import Task
 from wam_ros.core.types import NS_PER_S, ByteImage, DepthImage, FloatArray, seconds
+from wam_ros.sim.bare import BareWorld
 from wam_ros.sim.disturbance import QUIET, Disturbance
 from wam_ros.sim.judgement import Judgement
 from wam_ros.sim.randomisation import NOMINAL, Randomisation
@@ -68,11 +69,18 @@ class Variety:
 SAME = Variety()
 
 
+def _world(robot: Robot, task: Task | None, seed: int, how: Variety) -> World | BareWorld:
+    if task is None:
+        return BareWorld(robot)
+    return World(robot, task, seed=seed, randomisation=how.randomisation, disturbance=how.disturbance)
+
+
 class Twin:
     """A world, the tracker that moves its joints, and the rhythm of its sensors.
 
     Args:
-        robot, task: what is simulated.
+        robot: is simulated.
+        task: whose scene it works in; None: in an empty world.
         seed: of the first attempt.
         variety: between attempts.
 
@@ -85,9 +93,8 @@ class Twin:
         MissingDependencyError: no way to render here.
     """
 
-    def __init__(self, robot: Robot, task: Task, seed: int, variety: Variety = SAME) -> None:
-        how = variety
-        self.world = World(robot, task, seed=seed, randomisation=how.randomisation, disturbance=how.disturbance)
+    def __init__(self, robot: Robot, task: Task | None, seed: int, variety: Variety = SAME) -> None:
+        self.world = _world(robot, task, seed, variety)
         self.watched = False
         self._robot = robot
         self._position = self.world.joints()

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Encode pictures without loss, for cameras that are spoken for by a recording."""
+"""Encode pictures, for cameras that are spoken for: without loss by a recording, as a driver does by a double."""
 
 from __future__ import annotations
 
@@ -11,6 +11,12 @@ from wam_ros.core.types import ByteImage
 
 #: Little effort: what is replayed must keep the pace of what was recorded.
 _EFFORT = [cv2.IMWRITE_PNG_COMPRESSION, 1]
+_QUALITY = [cv2.IMWRITE_JPEG_QUALITY, 90]
+
+
+def jpeg(picture: ByteImage) -> bytes:
+    """Return an (H, W, 3) uint8 RGB picture as JPEG."""
+    return bytes(cv2.imencode(".jpg", np.ascontiguousarray(picture[..., ::-1]), _QUALITY)[1].data)
 
 
 def png(picture: ByteImage | NDArray[np.uint16]) -> bytes:
