@@ -6,10 +6,12 @@ import re
 import shutil
 from dataclasses import replace
 
+import av
 import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
+from av.video.reformatter import ColorRange
 
 from tests.unit.dataset_support import FPS, append, record, row_at, shade, small, small_layout
 from wam_ros.core.depth_codes import to_codes, to_metres, to_millimetres
@@ -20,7 +22,7 @@ from wam_ros.files.dataset import disk, lane
 from wam_ros.files.dataset.check import examine
 from wam_ros.files.dataset.dataset import Dataset
 from wam_ros.files.dataset.read import DatasetReader
-from wam_ros.files.dataset.video import AV1, H264, choose_color_codec
+from wam_ros.files.dataset.video import AV1, H264, LOSSLESS, choose_color_codec
 
 
 @pytest.fixture
@@ -91,6 +93,14 @@ def test_depth_is_kept_without_loss_in_the_archive_and_nearly_so_in_the_dataset(
         np.testing.assert_array_equal(kept, to_millimetres(depth_m))
     for kept, depth_m in zip(recording.depths(head), wanted, strict=True):
         np.testing.assert_allclose(kept[8:], depth_m[8:], atol=0.01)
+
+
+@pytest.mark.parametrize("color", [H264, LOSSLESS])
+def test_depth_says_that_its_codes_fill_their_range_so_that_no_reader_stretches_them(opened, twin, layout, color):
+    dataset = opened(color=color)
+    record(dataset, twin, layout, 2)
+    with av.open(str(dataset.root / "videos/observation.images.head_depth/chunk-000/file-000.mp4")) as container:
+        assert [frame.color_range for frame in container.decode(video=0)] == [ColorRange.JPEG] * 2
 
 
 def test_depth_codes_keep_the_unknown_and_a_few_millimetres():

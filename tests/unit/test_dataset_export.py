@@ -46,6 +46,9 @@ def test_the_older_format_holds_the_same(root, tmp_path):
         table = pq.read_table(target / info["data_path"].format(**where))
         assert table.equals(recording.table)
         np.testing.assert_allclose(stats["stats"]["action"]["mean"], recording.actions.mean(axis=0), rtol=1e-9)
+        pictures = [found for key, found in stats["stats"].items() if "images" in key]
+        assert len(pictures) == 4
+        assert {np.shape(found[name]) for found in pictures for name in ("min", "max", "mean", "std")} == {(3, 1, 1)}
         video = target / info["video_path"].format(video_key="observation.images.left_wrist", **where)
         shades = [float(picture.mean()) for picture in decode(video)]
         np.testing.assert_allclose(shades, [shade(n, 1) for n in range(len(recording))], atol=2)

@@ -9,12 +9,12 @@ from __future__ import annotations
 import json
 import os
 import shutil
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
-from wam_ros.core.errors import ConfigError, DatasetError
-from wam_ros.files.dataset.check import examine
+from wam_ros.core.errors import ConfigError
+from wam_ros.files.dataset.fits import require_whole
 from wam_ros.files.dataset.places import CHUNK_FILES, Places
 from wam_ros.files.dataset.read import DatasetReader
 from wam_ros.files.dataset.statistics import as_lists
@@ -33,9 +33,7 @@ def export_v21(source: Path, target: Path) -> int:
     """
     if target.exists():
         raise ConfigError(f"{target}: exists; choose a new folder")
-    found = examine(source)
-    if found.problems:
-        raise DatasetError(found.problems[0])
+    require_whole(source)
     part = target.with_name(f"{target.name}.part")
     shutil.rmtree(part, ignore_errors=True)
     reader, places = DatasetReader(source), Places(source)
@@ -62,15 +60,23 @@ def _write_descriptions(folder: Path, reader: DatasetReader, places: Places, vid
         folder / "episodes.jsonl",
         ({"episode_index": e.index, "tasks": list(e.tasks), "length": e.length} for e in closed),
     )
-    _write_lines(
-        folder / "episodes_stats.jsonl", ({"episode_index": e.index, "stats": as_lists(e.stats)} for e in closed)
-    )
+    deep = {stream.key for stream in reader.said.layout.features if stream.kind == "depth"}
+    stats = ({"episode_index": e.index, "stats": _of_three_channels(as_lists(e.stats), deep)} for e in closed)
+    _write_lines(folder / "episodes_stats.jsonl", stats)
     info = json.loads(places.info.read_text(encoding="utf-8"))
     for key in ("data_files_size_in_mb", "video_files_size_in_mb"):
         del info[key]
     info |= {"codebase_version": "v2.1", "data_path": DATA_PATH, "video_path": VIDEO_PATH}
     info |= {"total_videos": videos * len(closed), "total_chunks": -(-len(closed) // CHUNK_FILES)}
     (folder / "info.json").write_text(json.dumps(info, indent=2) + "\n", encoding="utf-8")
+
+
+def _of_three_channels(stats: Mapping[str, Mapping[str, Any]], keys: Collection[str]) -> dict[str, dict[str, Any]]:
+    """Return statistics in which pictures of one channel have three: v2.1 knows no others, and shows grey as colour."""
+    return {
+        key: {name: value * 3 if key in keys and name != "count" else value for name, value in of_key.items()}
+        for key, of_key in stats.items()
+    }
 
 
 def _write_lines(path: Path, rows: Iterable[dict[str, Any]]) -> None:

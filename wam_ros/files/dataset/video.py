@@ -67,12 +67,12 @@ LOSSLESS = Codec(
     "libx264rgb", "h264", "rgb24", "rgb24",
     {"g": "10", "bf": "0", "qp": "0", "preset": "ultrafast", "tune": "zerolatency", "threads": "1"},
 )  # fmt: skip
-#: The default quantiser would cost centimetres at edges.
+#: The default quantiser would cost centimetres at edges. Full range: codes are codes, and no reader may stretch them.
 DEPTH = Codec(
     "libx265", "hevc", "gray12le", "gray12le",
     {
         "g": "2", "bf": "0", "crf": "12", "preset": "ultrafast", "tune": "zerolatency",
-        "x265-params": "crf=12:keyint=2:bframes=0:frame-threads=1:pools=1:ctu=16:max-tu-size=16:no-deblock=1:log-level=none",
+        "x265-params": "crf=12:keyint=2:bframes=0:frame-threads=1:pools=1:ctu=16:max-tu-size=16:no-deblock=1:range=full:log-level=none",
     },
 )  # fmt: skip
 #: Code by code, beside lossless colour.
@@ -80,7 +80,7 @@ DEPTH_LOSSLESS = Codec(
     "libx265", "hevc", "gray12le", "gray12le",
     {
         "g": "10", "bf": "0", "preset": "ultrafast", "tune": "zerolatency",
-        "x265-params": "lossless=1:keyint=10:bframes=0:frame-threads=1:pools=1:log-level=none",
+        "x265-params": "lossless=1:keyint=10:bframes=0:frame-threads=1:pools=1:range=full:log-level=none",
     },
 )  # fmt: skip
 DEPTH_ARCHIVE = Codec("ffv1", "ffv1", "gray16le", "gray16le", {"g": "1", "threads": "1"}, ".mkv")
