@@ -22,6 +22,7 @@ from wam_ros.core.types import Observation, nanoseconds
 from wam_ros.files.assets import load_policy, load_robot, load_task
 from wam_ros.policies.session import Latency, Session, bound_threads
 from wam_ros.ros.convert import chunk_to_msg, trajectory_from_msg
+from wam_ros.ros.hearing import subscribe
 from wam_ros.ros.imagined import Showing
 from wam_ros.ros.lifecycle import SelfStartingNode
 from wam_ros.ros.lockstep import Member, Token
@@ -98,8 +99,8 @@ class PolicyNode(SelfStartingNode):
     def _listen(self, robot: Robot, policy: Policy) -> None:
         self._showing = Showing(self, robot.joint_names)
         self.create_subscription(DiagnosticStatus, "safety/state", self._on_safety, LATCHED)
-        self.create_subscription(String, "instruction", lambda said: self._session.told(said.data), LATCHED)
-        self.create_subscription(String, "control/source", lambda said: self._session.led_by(said.data), LATCHED)
+        subscribe(self, String, "instruction", lambda said: self._session.told(said.data), LATCHED)
+        subscribe(self, String, "control/source", lambda said: self._session.led_by(said.data), LATCHED)
         self.create_subscription(JointTrajectory, "motion/committed", self._on_committed, COMMAND)
         self._source = ObservationSource(
             self,
