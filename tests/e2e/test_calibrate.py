@@ -10,7 +10,7 @@ from PIL import Image
 
 from wam_ros import cli
 from wam_ros.calibration.guide import Guide
-from wam_ros.core.board import Board
+from wam_ros.core.board import STANDARD, Board
 from wam_ros.core.errors import CalibrationError
 from wam_ros.core.transforms import invert, log
 from wam_ros.files.assets import load_robot
@@ -18,7 +18,7 @@ from wam_ros.files.calibration import load
 from wam_ros.files.load import to_data
 from wam_ros.kinematics.viewpoints import Viewpoints
 from wam_ros.sim.board_cell import BoardCell, CellOptions
-from wam_ros.vision.boards import picture
+from wam_ros.vision.boards import picture, whole_px
 
 #: Squares so large, and markers so coarse, that small pictures suffice.
 BOARD = Board(columns=9, rows=6, square_m=0.028, marker_m=0.021, dictionary="4x4_250")
@@ -100,7 +100,7 @@ def captured(cell, folder, count):
     views, board = Viewpoints(cell.robot), cell.board_in(cell.robot.base_frame)
     optics = cell.optics("left_wrist")
     rows = []
-    for position in views.draw("left_wrist", optics, board, BOARD, count, np.random.default_rng(1)):
+    for position in views.draw("left_wrist", optics, board, cell.board, count, np.random.default_rng(1)):
         cell.move(position)
         file = f"left_{len(rows)}.png"
         Image.fromarray(cell.capture("left_wrist")).save(folder / file)
@@ -110,15 +110,31 @@ def captured(cell, folder, count):
     return cell.camera_in("left_tool_link", "left_wrist")
 
 
-def test_pictures_that_somebody_took_are_solved(tmp_path, capsys):
-    cell = BoardCell(load_robot("sim_r1_lite"), BOARD, picture(BOARD, 112), OPTIONS, seed=5)
+#: Boards of each kind that small pictures show well.
+KINDS = {
+    "charuco": (BOARD, BOARD_ARGUMENTS[:8]),
+    "aprilgrid": (
+        Board(6, 4, 0.0416, 0.032, "apriltag_36h11", kind="aprilgrid"),
+        ["--kind", "aprilgrid", "--squares", "6x4", "--square-mm", "41.6", "--marker-mm", "32"],
+    ),
+    "checkerboard": (
+        STANDARD["checkerboard"],
+        ["--kind", "checkerboard"],
+    ),
+}
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_pictures_that_somebody_took_are_solved(kind, tmp_path, capsys):
+    board, arguments = KINDS[kind]
+    cell = BoardCell(load_robot("sim_r1_lite"), board, picture(board, whole_px(board, 4000)), OPTIONS, seed=5)
     try:
-        truth = captured(cell, tmp_path, 22)
+        truth = captured(cell, tmp_path, 22 if kind == "charuco" else 16)
     finally:
         cell.close()
     path = tmp_path / "cell.yaml"
     command = ["calibrate", "captures", str(tmp_path / "captures.yaml"), "--robot", "sim_r1_lite", "--out", str(path)]
-    assert cli.main([*command, *BOARD_ARGUMENTS[:8]]) == cli.OK
+    assert cli.main([*command, *arguments]) == cli.OK
     placed = load(path, {"left_wrist": "0815"}).cameras["left_wrist"].placed
     error = log(invert(truth) @ placed.matrix())
     assert error @ np.linalg.solve(np.reshape(placed.covariance, (6, 6)), error) < 45

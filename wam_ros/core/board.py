@@ -144,9 +144,9 @@ class Board:
 STANDARD: dict[Kind, Board] = {
     "charuco": Board(),
     "aprilgrid": Board(8, 5, 0.0312, 0.024, APRILTAGS, kind="aprilgrid"),
-    "checkerboard": Board(kind="checkerboard"),
+    "checkerboard": Board(9, 6, 0.012, kind="checkerboard"),
 }
-"""What each kind is when nobody says more; all fit on A4."""
+"""What each kind is when nobody says more; all fit on A4. The checkerboard is small, for a gripper must not hide any of it."""
 
 
 @dataclass(frozen=True)

@@ -22,6 +22,8 @@ LEAST_IN_VIEW = 0.5
 LARGEST_TILT_RAD, LARGEST_ROLL_RAD = 0.75, 0.9
 DISTANCES = (1.0, 1.7)
 """Nearest and farthest, in board widths that fill the picture."""
+WHOLE_DISTANCES = (2.2, 3.2)
+"""The same for a board of which nothing may be hidden, also not by the gripper before the camera."""
 TRIES_PER_VIEW = 12
 
 
@@ -122,7 +124,7 @@ def _view(board: Board, optics: Optics, upright_rad: float, rng: np.random.Gener
     R = (tilt * Rotation.from_euler("z", roll)).as_matrix()
     filling = max(board.size_m[0] * optics.fx / optics.width, board.size_m[1] * optics.fy / optics.height)
     middle = np.array([*board.size_m, 0.0]) / 2 + np.r_[rng.uniform(-0.2, 0.2, 2) * board.size_m, 0.0]
-    return rigid(R, middle - R[:, 2] * filling * rng.uniform(*DISTANCES))
+    return rigid(R, middle - R[:, 2] * filling * rng.uniform(*(WHOLE_DISTANCES if board.found_whole else DISTANCES)))
 
 
 def spread(positions: list[FloatArray], tools: Mapping[int, FloatArray]) -> list[int]:
