@@ -85,7 +85,7 @@ class RunOptions:
         imagine: show what the policy imagines to who looks, and measure it against what comes.
         drift: warn when a camera has moved on its mount.
         teleop: what a person may take over with; empty: nothing.
-        record: folder of the dataset into which a recorder may record; empty: no recorder.
+        record: folder of the dataset into which attempts are recorded; empty: no recorder.
         params: further node parameters, as ``(node, parameter, value)``.
     """
 
