@@ -190,12 +190,14 @@ def build_graph(robot: Robot, task: Task, policy: Policy, options: RunOptions) -
         del line["sim_robot"]
     if options.double:
         line = {"double": {"robot": options.robot, "task": options.task, "seed": options.seed}, **line}
+        line["policy"]["staged"] = True
     if options.pace == "lockstep":
         close_ring(line)
     # A person stands outside the ring: simulated time cannot wait for him.
     if options.teleop:
         by_hand = {**about_robot, "source": options.teleop}
         stand_in = {**about_task, "policy": "expert", "declared_latency_s": STAND_IN_S, "measured": False}
+        stand_in |= {"staged": True} if options.double else {}
         line["teleop"] = stand_in if options.teleop == "expert" else by_hand
     if options.view or options.console:
         line["viewer"] = {**about_task, **({"console": True} if options.console else {})}

@@ -42,6 +42,7 @@ class PolicyParams:
     task: str = parameter(description="name or YAML path of the task")
     policy: str = parameter(description="name or YAML path of the policy")
     declared_latency_s: float = parameter(0.0, description="from capture to landing", unit="s", lower=0, upper=10)
+    staged: bool = parameter(False, description="believe that a simulator tells its truth, as a robot's double does")
     measured: bool = parameter(True, description="refuse to begin where a measured inference is too slow; in realtime")
     lockstep_after: str = parameter("", description="whose token to wait for; empty: realtime")
     autostart: bool = parameter(True, description="configure and activate without a lifecycle manager")
@@ -80,7 +81,7 @@ class PolicyNode(SelfStartingNode):
         robot, task, policy = load_robot(given.robot), load_task(given.task), load_policy(given.policy)
         bound_threads(given.threads)
         latency = Latency(nanoseconds(given.declared_latency_s), bool(given.lockstep_after) or not given.measured)
-        self._session = Session(robot, task, policy, latency, on_change=self._wake.trigger)
+        self._session = Session(robot, task, policy, latency, on_change=self._wake.trigger, staged=given.staged)
         if self._source is None:
             self._listen(robot, policy)
 

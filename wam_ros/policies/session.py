@@ -53,6 +53,7 @@ class Session:
         robot, task, policy: checked against each other; the backend begins to load at once.
         latency: that is declared.
         on_change: called in the worker's thread, see :class:`Worker`.
+        staged: a simulator tells its truth although the robot is real: it is its double.
 
     Attributes:
         committed: what motion executes from now on, as far as it has said.
@@ -76,8 +77,9 @@ class Session:
         latency: Latency,
         *,
         on_change: Callable[[], None],
+        staged: bool = False,
     ) -> None:
-        check_policy_fits(policy, robot)
+        check_policy_fits(policy, robot, with_truth=robot.simulated or staged)
         self.committed: Trajectory | None = None
         self.instruction = self._usual = task.instruction
         self.chunks = self.landed_ns = self._told_ns = 0
