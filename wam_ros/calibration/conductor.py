@@ -83,6 +83,11 @@ class Conductor:
 
     # -- what is done ----------------------------------------------------------------------
 
+    @property
+    def thinking(self) -> bool:
+        """An errand is out."""
+        return self.doing not in (Doing.WAITING, Doing.MOVING)
+
     def lead(self, here: FloatArray | None) -> None:
         """The arms are ours and told to be at (J,); None: they are not ours, or nobody knows."""
         if here is None:
@@ -92,7 +97,7 @@ class Conductor:
 
     def step(self, now_ns: int) -> Errand | None:
         """Return what another thread should do now, at control time ``now_ns``."""
-        if self.doing not in (Doing.WAITING, Doing.MOVING):
+        if self.thinking:
             return None
         if self._asked is not None:
             ask, self._asked = self._asked, None

@@ -21,7 +21,7 @@ from trajectory_msgs.msg import JointTrajectory
 
 from wam_ros.calibration.captures import Captures, serials_of
 from wam_ros.calibration.conductor import Conductor
-from wam_ros.calibration.errands import Manner
+from wam_ros.calibration.errands import Errand, Manner
 from wam_ros.core.safety import POLICY, Answer, State
 from wam_ros.core.types import NS_PER_S, Observation
 from wam_ros.files.assets import load_robot, load_task
@@ -60,9 +60,7 @@ class CalibrationParams:
     poses: int = parameter(15, description="of each camera that an arm carries", lower=4, upper=100)
     seed: int = parameter(0, description="of the poses that are drawn", lower=0, upper=2**31 - 1)
     speed_share: float = parameter(0.15, description="of the robot's limits, when driving", lower=0.01, upper=1.0)
-    rest_s: float = parameter(
-        0.4, description="how long arms must rest before it looks", unit="s", lower=0.1, upper=5.0
-    )
+    rest_s: float = parameter(0.4, description="rest of the arms before it looks", unit="s", lower=0.1, upper=5.0)
     serials: str = parameter("", description="of the cameras that are plugged in, as in left_wrist=0815,head=0816")
     out: str = parameter("", description="file that calibrate/save writes; empty: calibration-ROBOT.yaml")
     lockstep_after: str = parameter("", description="whose token to wait for; empty: realtime")
@@ -77,14 +75,13 @@ class CalibrationNode(Node):
         super().__init__("calibration", **node_args)
         self._params = declare(self, CalibrationParams)
         self._robot, task = load_robot(self._params.robot), load_task(self._params.task)
-        parse_board(self._params.board)  # a mistake is told at the start
+        self._board = parse_board(self._params.board)
         self._serials = serials_of(self._robot, self._params.serials.split(","))
         self._routes = Routes(self._robot, Workspace(self._robot, task.workspace).holds)
         self._time, self._acted_ns, self._chunk_ns = timebase_of(self), 0, 0
         self._safety, self._leader, self._told = State.DISARMED, POLICY, 0
         self._optics, self._stance = OpticsEar(self, self._robot), Stance(self, self._robot, self._time)
-        self._frames = StaticBroadcaster(self)
-        self._thread = DecodeThread(self)
+        self._frames, self._thread = StaticBroadcaster(self), DecodeThread(self)
         self._source = ObservationSource(
             self, self._robot, on_observation=self._on_observation, on_arrival=self._check_ring
         )
@@ -128,7 +125,9 @@ class CalibrationNode(Node):
             self._ring.check()
 
     def _ready(self, token: Token) -> bool:
-        return self._source.holds(token.time_ns, token.needed_ns)
+        """Lockstep: all data of this tick are here, and nothing is being thought about."""
+        thinking = self._conductor is not None and self._conductor.thinking
+        return not thinking and self._source.holds(token.time_ns, token.needed_ns)
 
     def _on_token(self, token: Token) -> int:
         self._act(token.time_ns)
@@ -144,7 +143,7 @@ class CalibrationNode(Node):
         conductor.still.feel(joints.stamp_ns, joints.position)
         conductor.lead(self._stance.position(now_ns) if self._safety.live and self._leader == POLICY else None)
         if errand := conductor.step(now_ns):
-            self._thread.submit(errand.work, errand.done, lambda _: None)
+            self._thread.submit(errand.work, partial(self._on_done, errand), lambda _: None)
         chunk = conductor.drive.chunk(now_ns, self._time.to_stamp(now_ns))
         if chunk is not None:
             self._publisher.publish(chunk_to_msg(chunk))
@@ -152,10 +151,14 @@ class CalibrationNode(Node):
         if conductor.told != self._told:
             self._tell(conductor)
 
+    def _on_done(self, errand: Errand, found: Any) -> None:
+        errand.done(found)
+        self._check_ring()
+
     def _begin(self) -> Conductor:
         how = self._params
         optics = {camera.name: self._optics.optics[camera.name] for camera in self._robot.cameras}
-        fresh = partial(Captures, self._robot, parse_board(how.board), optics, self._serials)
+        fresh = partial(Captures, self._robot, self._board, optics, self._serials)
         manner = Manner(how.drive, how.auto, how.speed_share, how.rest_s)
         return Conductor(self._robot, fresh, self._routes, manner, how.poses, how.seed)
 
@@ -172,11 +175,10 @@ class CalibrationNode(Node):
 
     def _answer(self, name: str) -> Answer:
         if self._conductor is None:
-            return Answer(False, f"{name} refused: {self._optics.lack}")
+            return Answer(False, f"{name} refused: {self._optics.lack or 'it has only just begun to see; ask again'}")
         if name == "save":
             return self._conductor.save(Path(self._params.out or f"calibration-{self._robot.name}.yaml"))
-        answer: Answer = getattr(self._conductor, name)()
-        return answer
+        return Answer(*getattr(self._conductor, name)())
 
     # -- what is said ----------------------------------------------------------------------
 
