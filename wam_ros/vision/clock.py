@@ -88,7 +88,8 @@ def _places() -> list[tuple[int, int]]:
 def _marker_corners(number: int) -> FloatArray:
     """(4, 2) of a marker in the field, clockwise from the upper left, as the detector gives them."""
     column, row = MARKERS_AT[number]
-    return np.array([column, row]) + MARKER * np.array([[0.0, 0], [1, 0], [1, 1], [0, 1]])
+    corners: FloatArray = np.array([column, row]) + MARKER * np.array([[0.0, 0], [1, 0], [1, 1], [0, 1]])
+    return corners
 
 
 def _cells() -> FloatArray:
