@@ -174,7 +174,9 @@ class Inlets:
 
     def _on_truth(self, key: str, msg: JointState) -> None:
         self.truth_names = tuple(msg.name)
-        self._take_finite(key, convert.stamp_to_ns(msg.header.stamp), np.array(msg.position))
+        stamp_ns = self._capture_ns(key, msg, 0)
+        if stamp_ns is not None:
+            self._take_finite(key, stamp_ns, np.array(msg.position))
 
     def _take_finite(self, key: str, stamp_ns: int, values: NDArray[Any]) -> None:
         if np.isfinite(values).all():
