@@ -109,7 +109,8 @@ class LateCell:
     def _film(self, now_ns: int, on_picture: Callable[[str, float, ByteImage], None]) -> None:
         for camera, rhythm in self._rhythms.items():
             if rhythm.due(now_ns):
-                on_picture(camera, seconds(now_ns) + self._lags.stamp_s, self._world.picture(camera))
+                exposed_s = seconds(now_ns) - self._world.picture_age_s
+                on_picture(camera, exposed_s + self._lags.stamp_s, self._world.picture(camera))
 
     def intrinsics(self, camera: str) -> FloatArray:
         """(3, 3) camera matrix."""

@@ -75,6 +75,11 @@ class World:
         """Simulated time since the attempt's start."""
         return self._steps * self.step_ns
 
+    @property
+    def picture_age_s(self) -> float:
+        """How long before :attr:`time_ns` the moment lies that pictures show: the solver's step moves joints last."""
+        return float(self._model.opt.timestep)
+
     def reset(self, seed: int) -> None:
         """Start the attempt of that seed: arms in the ready pose, workpiece at a drawn pose, time 0."""
         mujoco.mj_resetData(self._model, self._data)
