@@ -196,7 +196,7 @@ class _Bystander:
 
     def __init__(self, node: Node, executor: SingleThreadedExecutor, runner: Runner) -> None:
         self.state = self._cause = ""
-        self._reports: dict[str, DiagnosticStatus] = {}
+        self._reports: dict[str, _Said] = {}
         self._waiter = Waiter(executor, runner.check)
         node.create_subscription(DiagnosticArray, "diagnostics", self._on_diagnostics, EVENT)
         node.create_subscription(DiagnosticStatus, "safety/state", self._on_safety, LATCHED)
@@ -204,7 +204,7 @@ class _Bystander:
 
     def report(self, node: str) -> _Said:
         """Return what a node said last."""
-        return _Said(self._reports.get(f"wam/{node}", DiagnosticStatus()))
+        return self._reports.get(f"wam/{node}", _Said(DiagnosticStatus(), 0))
 
     def missing(self) -> list[str]:
         """Safety refuses to arm while anything is missing; that is enough here."""
@@ -222,7 +222,9 @@ class _Bystander:
             raise RunError(f"bench runtime: safety stopped the graph: {self._cause}; run it on an idle machine")
 
     def _on_diagnostics(self, array: DiagnosticArray) -> None:
-        self._reports |= {status.name: status for status in array.status}
+        for status in array.status:
+            before = self._reports.get(status.name)
+            self._reports[status.name] = _Said(status, 1 + (before.count if before else 0))
 
     def _on_safety(self, status: DiagnosticStatus) -> None:
         self.state, self._cause = status.message, read_values(status).get("cause", "")
@@ -231,6 +233,7 @@ class _Bystander:
 @dataclass(frozen=True)
 class _Said:
     status: DiagnosticStatus
+    count: int
 
     @property
     def message(self) -> str:
