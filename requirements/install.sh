@@ -48,8 +48,8 @@ make_venv() {
 # Where no NVIDIA GPU can use the other one, torch's CPU build saves gigabytes. Whoever has told pip of an index of their
 # own gets torch from there.
 cpu_torch() {
-    command -v nvidia-smi > /dev/null && return
-    .venv/bin/python -m pip config list | grep -qE "index-url|find-links" && return
+    ! command -v nvidia-smi > /dev/null || return 0
+    [ -z "$(.venv/bin/python -m pip config list | grep -E "index-url|find-links")" ] || return 0
     .venv/bin/python -m pip install -q --disable-pip-version-check --no-deps --retries 0 --timeout 15 \
         --index-url https://download.pytorch.org/whl/cpu "$(grep '^torch==' requirements/policy.txt)" 2> /dev/null || true
 }
