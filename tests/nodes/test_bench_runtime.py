@@ -26,4 +26,4 @@ def test_the_bench_counts_what_motion_accepted_and_leaves_the_models_time_out(ow
     # The model alone takes 500 ms of each chunk; what is left is the graph's, even on a busy machine.
     assert 0 < np.median(measured.overheads_ms) < 450
     assert len(measured.periods_ms) > 50
-    assert 0.3 < measured.model_share <= 1.0
+    assert 0.3 < measured.model_share < 1.05  # of times read one after the other

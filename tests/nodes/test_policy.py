@@ -280,7 +280,7 @@ def test_the_mosaic_is_shown_only_to_those_who_look(rig):
     rig.until(lambda: rig.around.chunks)
     shown = []
     rig.around.create_subscription(Image, "policy/mosaic", shown.append, SENSOR)
-    rig.until(lambda: rig.node._mosaic_out.get_subscription_count() == 1)
+    rig.until(lambda: rig.node.count_subscribers("policy/mosaic") == 1)
     while not shown:
         rig.see()
     assert (shown[0].height, shown[0].width) == rig.probe.requests[-1].mosaic.shape[:2]
