@@ -51,10 +51,15 @@ class Result:
 
 
 class Interrupts:
-    """While open, SIGINT and SIGTERM both raise KeyboardInterrupt, and are remembered."""
+    """While open, SIGINT and SIGTERM both raise KeyboardInterrupt, and are remembered.
 
-    def __init__(self) -> None:
+    Args:
+        patient: the first one waits for :meth:`check`, as not every library survives an exception from nowhere.
+    """
+
+    def __init__(self, *, patient: bool = False) -> None:
         self.seen = False
+        self._patient = patient
         self._before: dict[signal.Signals, Any] = {}
 
     def __enter__(self) -> Interrupts:
@@ -68,9 +73,15 @@ class Interrupts:
         for number, handler in self._before.items():
             signal.signal(number, handler)
 
+    def check(self) -> None:
+        """Raise KeyboardInterrupt if one has come."""
+        if self.seen:
+            raise KeyboardInterrupt
+
     def _on_signal(self, _number: int, _frame: FrameType | None) -> None:
-        self.seen = True
-        raise KeyboardInterrupt
+        waits, self.seen = self._patient and not self.seen, True
+        if not waits:
+            raise KeyboardInterrupt
 
 
 def prepare(options: RunOptions, assignments: Sequence[str], episodes: int, folder: Path) -> Plan:
@@ -148,7 +159,7 @@ def play(
     from wam_ros.report.trial_log import Handing
     from wam_ros.ros.presence import require_free_domain
 
-    with Interrupts() as interrupts:
+    with Interrupts(patient=True) as interrupts:
         require_free_domain([spec.name for spec in plan.specs])
         folder.mkdir(parents=True, exist_ok=True)
         with Runner(plan.specs, folder, os.environ) as runner, Progress(console) as progress:
@@ -156,7 +167,12 @@ def play(
             parts = plan.robot, plan.task, plan.policy, plan.options
             shown = Blinded(progress, shown_as) if shown_as else progress
             listener = Handing(shown, on_attempt)
-            run = run_attempts(*parts, folder, listener, episodes=episodes, check=runner.check)
+
+            def check() -> None:
+                interrupts.check()
+                runner.check()
+
+            run = run_attempts(*parts, folder, listener, episodes=episodes, check=check)
         run.memory_mb.update(runner.peak_memory_mb)
         write_run(folder, run, plan.robot, plan.policy)
     return Result(run, folder, runner.lost, interrupts.seen)

@@ -125,7 +125,7 @@ def test_interrupted_it_ends_every_process_and_claims_no_success(tmp_path, numbe
         nodes = processes_of(out)
         process.send_signal(number)
         said, complained = process.communicate(timeout=LIMIT_S)
-    assert process.returncode == 130
+    assert process.returncode == 130, said + complained
     assert len(nodes) == 4
     assert not processes_of(out)
     assert "Traceback" not in said + complained

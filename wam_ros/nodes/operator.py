@@ -6,18 +6,14 @@ It listens at the side (ros/listen.py) and acts only through a person's services
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
-from contextlib import ExitStack, contextmanager
+from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 from time import monotonic
 from typing import Any
 
-import rclpy
-from rclpy.context import Context
 from rclpy.node import Node
 from rclpy.parameter import Parameter
-from rclpy.signals import SignalHandlerOptions
 from std_msgs.msg import String
 
 from wam_ros.core.errors import RunError, WamError
@@ -32,6 +28,7 @@ from wam_ros.report.witness import Witness
 from wam_ros.ros.arming import ACTORS, Arming
 from wam_ros.ros.executor import LeanExecutor
 from wam_ros.ros.listen import SCENE_CAMERA, SideListener
+from wam_ros.ros.main import node_of_its_own
 from wam_ros.ros.qos import LATCHED
 from wam_ros.ros.referee import PersonReferee, Referee, SimulatorReferee
 from wam_ros.ros.scribe import Scribe
@@ -74,7 +71,7 @@ def run_attempts(
     run, begun_s = Run(setup), monotonic()
     listener.begins(setup)
     try:
-        with _at_work(robot, task, options, listener, check, patience or Patience()) as operator:
+        with node_of_its_own(Operator, robot, task, options, listener, check, patience or Patience()) as operator:
             operator.arming.get_ready()
             for number in range(1, episodes + 1):
                 run.attempts.append(operator.attempt(number))
@@ -88,18 +85,6 @@ def run_attempts(
         run.wall_s = monotonic() - begun_s
         write_interim(folder, run)
     return run
-
-
-@contextmanager
-def _at_work(*parts: Any) -> Iterator[Operator]:
-    """An operator in a ROS context of his own."""
-    context = Context()
-    with ExitStack() as stack:
-        rclpy.init(context=context, args=[], signal_handler_options=SignalHandlerOptions.NO)
-        stack.callback(rclpy.try_shutdown, context=context)
-        operator = Operator(*parts, context=context)
-        stack.callback(operator.destroy_node)
-        yield operator
 
 
 class Operator(Node):

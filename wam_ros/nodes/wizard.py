@@ -6,15 +6,11 @@ It asks the calibration node for everything through its services, as anybody may
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
-from contextlib import ExitStack, contextmanager
+from collections.abc import Callable
 from typing import Any
 
-import rclpy
-from rclpy.context import Context
 from rclpy.node import Node
 from rclpy.parameter import Parameter
-from rclpy.signals import SignalHandlerOptions
 from rich.console import Console
 from std_srvs.srv import SetBool, Trigger
 
@@ -25,6 +21,7 @@ from wam_ros.report.witness import Witness
 from wam_ros.ros.arming import Arming
 from wam_ros.ros.executor import LeanExecutor
 from wam_ros.ros.listen import SideListener
+from wam_ros.ros.main import node_of_its_own
 from wam_ros.ros.terminal import Terminal
 from wam_ros.ros.wait import Patience, Waiter
 
@@ -50,7 +47,7 @@ def lead_through(robot: Robot, move: str, console: Console, *, check: Callable[[
         RunError: something never came.
         ConfigError: there is no terminal.
     """
-    with _at_work(robot, console, check) as wizard:
+    with node_of_its_own(Wizard, robot, console, check) as wizard:
         wizard.get_ready(arm=move != "hand")
         try:
             wizard.capture(move == "drive", by_keys)
@@ -60,17 +57,6 @@ def lead_through(robot: Robot, move: str, console: Console, *, check: Callable[[
             raise
         if move != "hand":
             wizard.arming.disarm()
-
-
-@contextmanager
-def _at_work(*parts: Any) -> Iterator[Wizard]:
-    context = Context()
-    with ExitStack() as stack:
-        rclpy.init(context=context, args=[], signal_handler_options=SignalHandlerOptions.NO)
-        stack.callback(rclpy.try_shutdown, context=context)
-        wizard = Wizard(*parts, context=context)
-        stack.callback(wizard.destroy_node)
-        yield wizard
 
 
 class Wizard(Node):

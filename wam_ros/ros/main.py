@@ -8,10 +8,13 @@ valid until the node is destroyed, so a node may still publish in ``destroy_node
 from __future__ import annotations
 
 import signal
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, contextmanager
 from types import FrameType
+from typing import Any, TypeVar
 
 import rclpy
+from rclpy.context import Context
 from rclpy.executors import ExternalShutdownException
 from rclpy.logging import get_logger
 from rclpy.node import Node
@@ -23,6 +26,8 @@ from wam_ros.ros.orphan import end_with_runner
 
 #: How long an idle process may take to notice a signal: rcl's wait is not interrupted by one [s].
 _NOTICE_S = 0.1
+
+N = TypeVar("N", bound=Node)
 
 
 class _StopRequest:
@@ -72,3 +77,15 @@ def _spin(node: Node, stop: _StopRequest) -> None:
             executor.spin_once(timeout_sec=_NOTICE_S)
     finally:
         executor.shutdown()
+
+
+@contextmanager
+def node_of_its_own(make: Callable[..., N], *parts: Any) -> Iterator[N]:
+    """Make a node of these parts in a ROS context of its own; both end with the block. Signals stay the caller's."""
+    context = Context()
+    with ExitStack() as stack:
+        rclpy.init(context=context, args=[], signal_handler_options=SignalHandlerOptions.NO)
+        stack.callback(rclpy.try_shutdown, context=context)
+        node = make(*parts, context=context)
+        stack.callback(node.destroy_node)
+        yield node
