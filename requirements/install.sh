@@ -46,7 +46,7 @@ make_venv() {
 }
 
 # Where no NVIDIA GPU can use the other one, torch's CPU build saves gigabytes. Whoever has told pip of an index of their
-# own gets torch from there.
+# own gets torch from there; so does everybody when that build cannot be had.
 cpu_torch() {
     ! command -v nvidia-smi > /dev/null || return 0
     [ -z "$(.venv/bin/python -m pip config list | grep -E "index-url|find-links")" ] || return 0

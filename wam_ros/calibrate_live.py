@@ -55,11 +55,12 @@ def command(options: Namespace, board: Board, out: Path) -> CalibrationFile:
     from wam_ros.ros.presence import require_free_domain
 
     by_keys = options.move != "drive" and options.teleop != "keyboard" and sys.stdin.isatty()
-    with Interrupts():
+    with Interrupts(patient=True) as interrupts:
         require_free_domain([spec.name for spec in plan.specs])
         folder.mkdir(parents=True, exist_ok=True)
         with Runner(plan.specs, folder, os.environ) as runner:
-            lead_through(plan.robot, options.move, console, check=runner.check, by_keys=by_keys)
+            check = interrupts.before(runner.check)
+            lead_through(plan.robot, options.move, console, check=check, by_keys=by_keys)
     return load(out)
 
 

@@ -54,7 +54,7 @@ class Interrupts:
     """While open, SIGINT and SIGTERM both raise KeyboardInterrupt, and are remembered.
 
     Args:
-        patient: the first one waits for :meth:`check`, as not every library survives an exception from nowhere.
+        patient: the first one waits for a check (:meth:`before`), as not every library survives an exception from nowhere.
     """
 
     def __init__(self, *, patient: bool = False) -> None:
@@ -73,10 +73,15 @@ class Interrupts:
         for number, handler in self._before.items():
             signal.signal(number, handler)
 
-    def check(self) -> None:
-        """Raise KeyboardInterrupt if one has come."""
-        if self.seen:
-            raise KeyboardInterrupt
+    def before(self, check: Callable[[], None]) -> Callable[[], None]:
+        """Return a check that raises KeyboardInterrupt if one has come, and else makes the other check."""
+
+        def both() -> None:
+            if self.seen:
+                raise KeyboardInterrupt
+            check()
+
+        return both
 
     def _on_signal(self, _number: int, _frame: FrameType | None) -> None:
         waits, self.seen = self._patient and not self.seen, True
@@ -167,11 +172,7 @@ def play(
             parts = plan.robot, plan.task, plan.policy, plan.options
             shown = Blinded(progress, shown_as) if shown_as else progress
             listener = Handing(shown, on_attempt)
-
-            def check() -> None:
-                interrupts.check()
-                runner.check()
-
+            check = interrupts.before(runner.check)
             run = run_attempts(*parts, folder, listener, episodes=episodes, check=check)
         run.memory_mb.update(runner.peak_memory_mb)
         write_run(folder, run, plan.robot, plan.policy)

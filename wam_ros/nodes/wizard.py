@@ -7,6 +7,7 @@ It asks the calibration node for everything through its services, as anybody may
 from __future__ import annotations
 
 from collections.abc import Callable
+from contextlib import ExitStack
 from typing import Any
 
 from rclpy.node import Node
@@ -49,12 +50,11 @@ def lead_through(robot: Robot, move: str, console: Console, *, check: Callable[[
     """
     with node_of_its_own(Wizard, robot, console, check) as wizard:
         wizard.get_ready(arm=move != "hand")
-        try:
+        with ExitStack() as whatever_happens:
+            whatever_happens.callback(wizard.arming.let_go)
             wizard.capture(move == "drive", by_keys)
             wizard.solve_and_save()
-        except BaseException:
-            wizard.arming.let_go()
-            raise
+            whatever_happens.pop_all()
         if move != "hand":
             wizard.arming.disarm()
 
