@@ -5,6 +5,8 @@ import dataclasses
 
 import numpy as np
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 torch = pytest.importorskip("torch", reason="torch is not installed")
 pytest.importorskip("accelerate", reason="accelerate is not installed")
@@ -15,6 +17,7 @@ from wam_ros.models.params import DiTParams, sized
 from wam_ros.models.text import hashed_text
 from wam_ros.training import samples
 from wam_ros.training.data import Episode, Windows, endless, frame_offsets, z_scores
+from wam_ros.training.examples import beginnings, foreseeable
 from wam_ros.training.loop import Training
 from wam_ros.training.objective import Objective, ObjectiveOptions
 from wam_ros.training.options import TrainOptions
@@ -53,6 +56,30 @@ def test_a_window_after_the_end_repeats_the_last_row_and_does_not_count_it():
     assert batch.rows_valid.sum(dim=1).tolist() == [16, 1]
     assert batch.frames_valid.tolist() == [[True, True], [False, False]]
     assert torch.equal(batch.actions[1, 1:], batch.actions[1, :1].expand(15, -1))
+
+
+def test_an_error_is_no_example_and_nobody_is_asked_to_foresee_it():
+    (episode,) = reach_episodes(SMALL, 1)
+    examples = np.ones(len(episode.frames), dtype=bool)
+    examples[5:8] = False
+    erring = dataclasses.replace(episode, examples=examples)
+    embed = lambda _: torch.zeros(SMALL.text_length, SMALL.video.text_dim)  # noqa: E731
+    codec = windows_of(SMALL, count=1)[1]
+    windows = Windows([erring], SMALL, z_scores([erring]), embed)
+    assert len(windows) == len(episode.frames) - 3
+    batch = windows.batch([0, 4, 5], codec)  # they begin at rows 0, 4 and 8
+    assert batch.rows_valid.sum(dim=1).tolist() == [5, 1, min(16, len(episode.frames) - 8)]
+    assert batch.frames_valid[:2].tolist() == [[False, False], [False, False]]
+
+
+@settings(max_examples=40)
+@given(st.lists(st.booleans(), min_size=1, max_size=20))
+def test_every_window_ends_before_the_next_error(examples):
+    good = np.array(examples)
+    ends = foreseeable(len(good), good)
+    for n in beginnings(len(good), good):
+        assert good[n : ends[n]].all()
+        assert ends[n] == len(good) or not good[ends[n]]
 
 
 def test_frames_lie_evenly_over_the_horizon():

@@ -3,7 +3,8 @@
 
 An episode is anything that can give (frames, states, actions, prompt) at the policy's rate. ``actions[n]`` is
 the target that was commanded at frame n, to be reached one period later, so it is row 0 of the chunk of
-frame n. After the end of an episode its last row and frame are repeated and masked out of the loss.
+frame n. After the end of an episode its last row and frame are repeated and masked out of the loss; so is what
+nobody can foresee at frame n (``examples.py``).
 """
 
 from __future__ import annotations
@@ -22,6 +23,7 @@ from wam_ros.core.errors import DatasetError, mismatch
 from wam_ros.models.fastwam import Observed
 from wam_ros.models.latent import Codec
 from wam_ros.models.params import FastWamParams
+from wam_ros.training.examples import beginnings, foreseeable
 from wam_ros.training.objective import Batch
 
 
@@ -34,7 +36,7 @@ class Episode:
         states: (N, P) in the card's state layout.
         actions: (N, A) in the card's action layout.
         prompt: the whole prompt, template applied.
-        examples: (N,) bool, False where no window may begin; None: everywhere.
+        examples: (N,) bool, False where the demonstrator erred (``examples.py``); None: nowhere.
     """
 
     frames: NDArray[np.uint8]
@@ -106,7 +108,12 @@ class Windows:
     ) -> None:
         self._episodes, self._params, self._maps = tuple(episodes), params, normalisers
         self._state_noise = state_noise
-        self._starts = [(e, n) for e, episode in enumerate(self._episodes) for n in _beginnings(episode)]
+        self._starts = [
+            (e, n)
+            for e, episode in enumerate(self._episodes)
+            for n in beginnings(len(episode.frames), episode.examples)
+        ]
+        self._ends = [foreseeable(len(episode.frames), episode.examples) for episode in self._episodes]
         self._texts = {prompt: embed(prompt) for prompt in {episode.prompt for episode in self._episodes}}
         self._frame_offsets = frame_offsets(params)
         self._check()
@@ -129,7 +136,8 @@ class Windows:
 
     def _window(self, index: int) -> tuple:  # type: ignore[type-arg]
         e, n = self._starts[index]
-        episode, last = self._episodes[e], len(self._episodes[e].frames) - 1
+        episode, end = self._episodes[e], self._ends[e][n]
+        last = len(episode.frames) - 1
         rows = n + np.arange(self._params.horizon)
         frames = n + self._frame_offsets
         of_latent = frames[1:].reshape(self._params.latent.frames - 1, -1)
@@ -137,9 +145,9 @@ class Windows:
             episode.frames[np.minimum(frames, last)],
             self._maps.state.forward(episode.states[n]),
             self._maps.action.forward(episode.actions[np.minimum(rows, last)]),
-            rows <= last,
+            rows < end,
             # A latent frame is supervised unless all of its pictures are padding, as released.
-            (of_latent <= last).any(axis=1),
+            (of_latent < end).any(axis=1),
             episode.prompt,
         )
 
@@ -157,12 +165,6 @@ class Windows:
                         "train a model of these sizes",
                     )
                 )
-
-
-def _beginnings(episode: Episode) -> list[int]:
-    every = np.ones(len(episode.frames), dtype=bool)
-    found: list[int] = np.flatnonzero(every if episode.examples is None else episode.examples).tolist()
-    return found
 
 
 def frame_offsets(params: FastWamParams) -> NDArray[np.int64]:

@@ -87,7 +87,8 @@ class Training:
         model = cast("nn.Module", objective.model)
         folder.mkdir(parents=True, exist_ok=True)
         self.options, self.folder = options, folder
-        self._accelerator = Accelerator(mixed_precision=options.precision, cpu=not torch.cuda.is_available())
+        mixed = "no" if options.precision == "float32" else options.precision
+        self._accelerator = Accelerator(mixed_precision=mixed, cpu=not torch.cuda.is_available())
         set_seed(options.seed, device_specific=True)
         optimiser = torch.optim.AdamW(
             model.parameters(), options.learning_rate, betas=(0.9, 0.95), weight_decay=options.weight_decay, fused=True

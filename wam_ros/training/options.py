@@ -33,7 +33,7 @@ class TrainOptions:
     weight_decay: float = 0.01
     clip_norm: float = 1.0
     ema: float = 0.995
-    precision: Literal["no", "bf16"] = "no"
+    precision: Literal["float32", "bf16"] = "float32"
     compile: bool = False
     checkpoint_every: int = 500
     log_every: int = 20

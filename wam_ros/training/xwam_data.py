@@ -2,7 +2,8 @@
 """From episodes with depth to batches for X-WAM: windows of views, depth pictures, states and rows.
 
 As in ``data.py``: ``actions[n]`` is the target commanded at frame n, row 0 of the chunk of frame n. State j of a
-window belongs to the frame ``j * rows_per_state`` rows later; what lies after the end is masked out of the loss.
+window belongs to the frame ``j * rows_per_state`` rows later; what lies after the end, or cannot
+be foreseen (``examples.py``), is masked out of the loss.
 """
 
 from __future__ import annotations
@@ -22,6 +23,7 @@ from wam_ros.models.xwam.checkpoint import Codecs
 from wam_ros.models.xwam.model import Observed
 from wam_ros.models.xwam.params import XWamParams
 from wam_ros.training.data import Normalisers
+from wam_ros.training.examples import beginnings, foreseeable
 from wam_ros.training.xwam_objective import XWamBatch
 
 
@@ -35,7 +37,7 @@ class DeepEpisode:
         states: (N, P) in the card's state layout.
         actions: (N, A) in the card's action layout.
         prompt: the whole prompt, template applied.
-        examples: (N,) bool, False where no window may begin; None: everywhere.
+        examples: (N,) bool, False where the demonstrator erred (``examples.py``); None: nowhere.
     """
 
     frames: NDArray[np.uint8]
@@ -91,7 +93,12 @@ class DeepWindows:
     ) -> None:
         self._episodes, self._params, self._maps, self._coding = tuple(episodes), params, normalisers, coding
         self._state_noise = state_noise
-        self._starts = [(e, n) for e, episode in enumerate(self._episodes) for n in _beginnings(episode)]
+        self._starts = [
+            (e, n)
+            for e, episode in enumerate(self._episodes)
+            for n in beginnings(len(episode.frames), episode.examples)
+        ]
+        self._ends = [foreseeable(len(episode.frames), episode.examples) for episode in self._episodes]
         self._texts = {prompt: embed(prompt) for prompt in {episode.prompt for episode in self._episodes}}
         pictures = (params.latent.frames - 1) * (4 if params.latent.codec == "wan_vae" else 1)
         self._frame_offsets = np.arange(pictures + 1) * params.horizon // pictures
@@ -126,17 +133,18 @@ class DeepWindows:
 
     def _window(self, index: int) -> _Window:
         e, n = self._starts[index]
-        episode, last = self._episodes[e], len(self._episodes[e].frames) - 1
+        episode, end = self._episodes[e], self._ends[e][n]
+        last = len(episode.frames) - 1
         rows, frames = n + np.arange(self._params.horizon), n + self._frame_offsets
         states, shown = n + self._state_offsets, np.minimum(frames, last)
-        later = (frames[1:].reshape(self._params.latent.frames - 1, -1) <= last).any(axis=1)
+        later = (frames[1:].reshape(self._params.latent.frames - 1, -1) < end).any(axis=1)
         return _Window(
             episode.frames[shown],
             self._coding.forward(episode.depths_m[shown].astype(np.float64)),
             self._maps.state.forward(episode.states[np.minimum(states, last)]),
             self._maps.action.forward(episode.actions[np.minimum(rows, last)]),
-            rows <= last,
-            states <= last,
+            rows < end,
+            states < end,
             np.concatenate(([True], later)),
         )
 
@@ -148,12 +156,6 @@ class DeepWindows:
             if got != expected:
                 what = f"episode {k}: views, state and action sizes"
                 raise DatasetError(mismatch(what, expected, got, "train a model of these sizes"))
-
-
-def _beginnings(episode: DeepEpisode) -> list[int]:
-    every = np.ones(len(episode.frames), dtype=bool)
-    found: list[int] = np.flatnonzero(every if episode.examples is None else episode.examples).tolist()
-    return found
 
 
 def endless_deep(windows: DeepWindows, codecs: Codecs, batch_size: int, seed: int) -> Iterator[XWamBatch]:

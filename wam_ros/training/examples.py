@@ -1,0 +1,35 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Where in a demonstration a window may begin, and how far ahead of it there is something to learn.
+
+In some demonstrations a demonstrator is made to err, so that it shows how to make good. An error is no example:
+no window begins in it. Nor can it be seen coming: a policy that is asked for it learns to err now and then by
+itself, so what lies after the begin of an error is masked out of the loss of the windows before it.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+from numpy.typing import NDArray
+
+
+def beginnings(count: int, examples: NDArray[np.bool_] | None) -> list[int]:
+    """Return the rows at which a window may begin.
+
+    Args:
+        count: N, rows of the episode.
+        examples: (N,) False where the demonstrator erred; None: nowhere.
+    """
+    found: list[int] = list(range(count)) if examples is None else np.flatnonzero(examples).tolist()
+    return found
+
+
+def foreseeable(count: int, examples: NDArray[np.bool_] | None) -> NDArray[np.int64]:
+    """Return (N,) the row before which a window that begins at n may be asked for what comes.
+
+    Args:
+        count: N, rows of the episode.
+        examples: (N,) False where the demonstrator erred; None: nowhere.
+    """
+    errors = np.array([], np.int64) if examples is None else np.flatnonzero(~examples)
+    ends: NDArray[np.int64] = np.append(errors, count)[np.searchsorted(errors, np.arange(count))]
+    return ends
