@@ -36,9 +36,15 @@ def folders(tmp_path_factory: pytest.TempPathFactory) -> list[Path]:
 
 def trials(path: Path, folder: Path, successes: int, of: int, **changes: object) -> None:
     weights = json.loads((folder / "card.json").read_text())["weights_sha256"]
-    setting = {"policy": POLICY, "checkpoint": str(folder), "weights_sha256": weights, "latency_s": 0.19}
+    setting = {
+        "task": "towel_fold",
+        "policy": POLICY,
+        "checkpoint": str(folder),
+        "weights_sha256": weights,
+        "latency_s": 0.19,
+    }
     of_all = Setting(**{**setting, "randomise": False, "disturb": False, **changes})  # type: ignore[arg-type]
-    rows = [Made(of_all, 1000 + n, n < successes, 5.0 if n < successes else 20.0) for n in range(of)]
+    rows = [Made(of_all, 1000 + n, n < successes, *((1.0, 5.0) if n < successes else (0.5, 20.0))) for n in range(of)]
     with path.open("a") as file:
         file.writelines(json.dumps(asdict(row)) + "\n" for row in rows)
 
@@ -55,6 +61,7 @@ def test_seeds_of_a_variant_are_pooled_and_nothing_that_is_known_is_made_again(
     assert (found["trials__main"], found["success__main"]) == (20, 0.7)
     assert (found["success_low__main"], found["success_high__main"]) == wilson_interval(14, 20)
     assert found["time_s__main"] == pytest.approx((14 * 5 + 6 * 20) / 20)
+    assert found["progress__main"] == pytest.approx((14 + 6 * 0.5) / 20)
     assert (found["success__first"], found["success__second"], found["success__joint"]) == (0.8, 0.6, 0.3)
 
 
@@ -63,6 +70,7 @@ def test_attempts_of_other_weights_settings_or_seeds_do_not_count(folders: list[
     trials(known, folders[0], 0, 4, weights_sha256="other")
     trials(known, folders[0], 0, 4, latency_s=0.35)
     trials(known, folders[0], 0, 4, disturb=True)
+    trials(known, folders[0], 0, 4, task="earphone_pack")
     trials(known, folders[0], 4, 8)
     found = figures("--checkpoints", folders[0], "--episodes", 4, "--trials", known)
     assert (found["trials__main"], found["success__main"]) == (4, 1.0)

@@ -35,6 +35,7 @@ def add_arguments(parser: ArgumentParser) -> None:
     """Add what this bench takes."""
     add = parser.add_argument
     add("--checkpoints", nargs="+", type=Path, required=True, metavar="FOLDER", help="with cards, as wam train leaves")
+    add("--task", default=TASK, help=f"name or YAML path (default: {TASK})")
     add("--policy", default="", help="name or YAML path (default: the task's)")
     add("--episodes", type=int, default=100, help="attempts of each checkpoint (default: 100)")
     add("--seed", type=int, default=1000, help="of the first attempt (default: 1000)")
@@ -49,6 +50,7 @@ def add_arguments(parser: ArgumentParser) -> None:
 class Setting:
     """What an attempt is made with, but for its seed."""
 
+    task: str
     policy: str
     checkpoint: str
     weights_sha256: str
@@ -59,16 +61,17 @@ class Setting:
 
 @dataclass(frozen=True)
 class Made:
-    """An attempt; ``time_s`` is the task's limit where it failed."""
+    """An attempt; ``progress`` is that of its end, ``time_s`` the task's limit where it failed."""
 
     setting: Setting
     seed: int
     success: bool
+    progress: float
     time_s: float
 
 
 def run(options: Namespace) -> dict[str, float | str]:
-    """Return success with its Wilson interval, and mean time with failures as the task's limit.
+    """Return success with its Wilson interval, mean progress, and mean time with failures as the task's limit.
 
     Raises:
         ConfigError: a folder that is no checkpoint, or counts below one.
@@ -80,6 +83,7 @@ def run(options: Namespace) -> dict[str, float | str]:
     wanted = {
         (
             Setting(
+                options.task,
                 options.policy,
                 folder,
                 card.weights_sha256,
@@ -101,15 +105,16 @@ def run(options: Namespace) -> dict[str, float | str]:
         folder = trial.setting.checkpoint
         for name in dict.fromkeys((cards[folder].variant, Path(folder).name)):
             groups.setdefault(name, []).append(trial)
-    limit_s = load_task(TASK).timeout_s
+    limit_s = load_task(options.task).timeout_s
     return {f"{key}__{name}": x for name, group in groups.items() for key, x in _figures(group, limit_s).items()}
 
 
 def _figures(made: Sequence[Made], limit_s: float) -> dict[str, float]:
     success = share(m.success for m in made)
-    trials = [Trial("", n, m.seed, m.success, float(m.success), {}, m.time_s) for n, m in enumerate(made, 1)]
+    trials = [Trial("", n, m.seed, m.success, m.progress, {}, m.time_s) for n, m in enumerate(made, 1)]
     time = restricted_mean_time(trials, limit_s)
     figures = {"trials": len(made), "success": success.rate, "success_low": success.low, "success_high": success.high}
+    figures["progress"] = sum(m.progress for m in made) / len(made)
     bounds = {"time_s": time.value, "time_s_low": time.low, "time_s_high": time.high}
     return {key: float(x) for key, x in {**figures, **bounds}.items() if x is not None}
 
@@ -144,7 +149,7 @@ def _attempts(missing: Collection[tuple[Setting, int]], workers: int) -> Iterato
 
 def _play(setting: Setting, seeds: Sequence[int]) -> list[Made]:
     bound_threads(1)
-    with bench_stand(setting.policy, 0.0, checkpoint=setting.checkpoint) as stand:
+    with bench_stand(setting.policy, 0.0, setting.task, checkpoint=setting.checkpoint) as stand:
         stand.world.randomisation = VARIED if setting.randomise else NOMINAL
         stand.world.disturbance = Disturbance() if setting.disturb else QUIET
         return [_one(stand, setting, seed) for seed in seeds]
@@ -152,4 +157,4 @@ def _play(setting: Setting, seeds: Sequence[int]) -> list[Made]:
 
 def _one(stand: Stand, setting: Setting, seed: int) -> Made:
     trial = stand.fold("governed", setting.latency_s, seed)
-    return Made(setting, seed, trial.success, trial.time_s)
+    return Made(setting, seed, trial.success, trial.progress, trial.time_s)

@@ -58,11 +58,13 @@ class Trial:
 
     Attributes:
         success: by the task's strict measure.
+        progress: 0 to 1, the shares of the stages reached in the end.
         time_s: until success; the task's time limit where there is none.
         commanded: (N, J) what the robot was told at its command rate, robot order.
     """
 
     success: bool
+    progress: float
     time_s: float
     commanded: FloatArray
 
@@ -118,9 +120,9 @@ class Stand:
         kept = Kept(create_player(method, self.robot, Workspace(self.robot, self.task.workspace).holds))
         act = self._act(kept, latency_s, seed)
         moments = list(attempt(self.world, act, seed, self._pace(method, latency_s), kept))
-        success = moments[-1].judgement.success
-        time_s = seconds(moments[-1].observation.stamp_ns) if success else self.task.timeout_s
-        return Trial(success, time_s, np.array(kept.commanded))
+        judged = moments[-1].judgement
+        time_s = seconds(moments[-1].observation.stamp_ns) if judged.success else self.task.timeout_s
+        return Trial(judged.success, judged.progress, time_s, np.array(kept.commanded))
 
     def cell(self, trials: Sequence[Trial]) -> dict[str, float]:
         """Return the figures of one method and latency."""
