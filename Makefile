@@ -31,5 +31,5 @@ clean:
 	@touch $@
 
 .venv/dev.stamp: $(LISTS) $(PACKAGE)
-	requirements/install.sh runtime policy record models dev
+	requirements/install.sh runtime policy record models realsense dev
 	@touch $@ .venv/runtime.stamp

@@ -19,6 +19,7 @@ NODES = [
     "replay",
     "calibration",
     "double",
+    "camera_realsense",
 ]
 
 
@@ -58,6 +59,7 @@ setup(
         "sim": ["mujoco"],
         "report": ["matplotlib", "pillow", "jinja2", "av"],
         "record": ["av", "pyarrow", "mcap", "rosbags"],
+        "realsense": ["pyrealsense2"],
         "view": ["viser", "yourdfpy"],
         "models": ["torch", "safetensors", "diffusers", "transformers"],
         "train": ["torch", "safetensors", "accelerate", "matplotlib"],

@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
 # SPDX-License-Identifier: Apache-2.0
-# Make .venv and install the named requirement lists and this package into it: requirements/install.sh runtime [policy record models dev]
+# Make .venv and install the named requirement lists and this package into it: requirements/install.sh runtime [policy record models realsense dev]
 # With a ROS distribution sourced, ROS comes from there; without one, from the pinned wheels of ros.txt.
 set -euo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")/.."
@@ -70,6 +70,8 @@ PYTHONWARNINGS=ignore .venv/bin/python -m pip install -q --disable-pip-version-c
 python() { .venv/bin/python -c "$1" 2> /dev/null; }
 links() { python 'import ctypes; ctypes.CDLL("libgomp.so.1")'; }
 draws() { python 'import sys; from wam_ros.sim.graphics import choose_backend; sys.exit(choose_backend() == "disabled")'; }
+sees() { [[ " $* " != *" realsense "* ]] || python 'import pyrealsense2'; }
+sees "$@" || apt_install libusb-1.0-0 || say "RealSense cameras cannot be used before: sudo apt-get install libusb-1.0-0"
 links || apt_install libgomp1 || fail "the OpenMP runtime is missing; run: sudo apt-get install libgomp1"
 draws || apt_install libegl1 libgl1 libgl1-mesa-dri || true
 draws || apt_install libosmesa6 || true

@@ -28,11 +28,13 @@ ROOMS: dict[str, set[str]] = {
     "training": LIBRARY,
     "sim": LIBRARY,
     "ros": LIBRARY,
+    "realsense": {"core"},
     "report": LIBRARY,
     "view": LIBRARY,
     "foresight": LIBRARY | {"policies"},
     "nodes": LIBRARY
-    | {"policies", "teleoperation", "training", "calibration", "foresight", "sim", "ros", "report", "view", "graph"},
+    | {"policies", "teleoperation", "training", "calibration", "foresight", "sim", "ros", "report", "view", "graph"}
+    | {"realsense"},
     "calibration": LIBRARY,
     "collect": LIBRARY | {"policies", "sim"},
     "bench": LIBRARY
@@ -50,6 +52,7 @@ HOMES: dict[str, set[str]] = {
     "launch": {"launching"},
     "launch_ros": {"launching"},
     "viser": {"view"},
+    "pyrealsense2": {"realsense"},
 }
 CORE_MAY_NOT = {"time", "threading", "asyncio", "os", "pathlib", "subprocess", "socket", "io", "random"}
 BANNED_NAMES = {"utils", "util", "common", "helpers", "helper", "manager", "misc"}

@@ -39,6 +39,7 @@ OPTIONAL = {
     "viser": ("viser", "the browser view"),
     "torch": ("torch", "policies with weights"),
     "safetensors": ("safetensors", "policies with weights"),
+    "pyrealsense2": ("pyrealsense2", "RealSense cameras on this computer"),
 }
 NODES = ("sim_robot", "policy", "motion", "safety")
 #: Five processes with a segment of 64 MB each, and room for one graph that was killed.
@@ -54,6 +55,7 @@ def examine() -> list[Finding]:
         _ros,
         _packages,
         _torchvision,
+        _cameras,
         _graphics,
         _shared_memory,
         _transport,
@@ -75,13 +77,14 @@ def examine_robot(name: str, listen_s: float) -> list[Finding]:
         )
     os.environ.update(additions(os.environ, simulated=False))
     from wam_ros.files.calibrated import latency_sources
+    from wam_ros.realsense.inspection import seated
     from wam_ros.ros.inspecting import look
 
     late = [
         Finding(what, True, detail) for what, _, detail in (line.partition(": ") for line in latency_sources(robot))
     ]
     try:
-        return [*inspect(robot, *look(robot, listen_s)), *late]
+        return [*inspect(robot, *look(robot, listen_s)), *seated(robot), *late]
     except MissingDependencyError as error:
         return [Finding("vendor's messages", False, f"robot {robot.name}", str(error))]
 
@@ -149,6 +152,14 @@ def _torchvision() -> list[Finding]:
     return [
         Finding("torchvision", tried.returncode == 0, words, f"{PIP} uninstall torchvision (nothing here needs it)")
     ]
+
+
+def _cameras() -> list[Finding]:
+    if find_spec("pyrealsense2") is None:
+        return []
+    from wam_ros.realsense.inspection import plugged_in
+
+    return plugged_in()
 
 
 def _graphics() -> list[Finding]:

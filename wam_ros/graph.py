@@ -34,6 +34,7 @@ PROGRAMS = (
     "replay",
     "calibration",
     "double",
+    "camera_realsense",
 )
 
 #: What a person may lead the arms with; the scripted expert stands in for him.

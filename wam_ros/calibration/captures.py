@@ -12,7 +12,7 @@ import numpy as np
 
 from wam_ros.calibration.lenses import found_in, look_at, read_picture, told
 from wam_ros.core.board import Board, Optics
-from wam_ros.core.errors import CalibrationError, ConfigError, mismatch
+from wam_ros.core.errors import CalibrationError
 from wam_ros.core.handeye.problem import Mount, Noise, Problem, Sighting
 from wam_ros.core.handeye.session import Result, Session
 from wam_ros.core.robot import Robot
@@ -64,22 +64,6 @@ class Captures:
     def file(self, result: Result, date: datetime) -> CalibrationFile:
         """Return what is saved of a result."""
         return make_file(self.robot, self.board, result, self.optics, self._serials, date)
-
-
-def serials_of(robot: Robot, words: Sequence[str]) -> dict[str, str]:
-    """Return camera to serial number of words as in ``left_wrist=0815``; a twin's cameras have their own.
-
-    Raises:
-        ConfigError: not of that form, or a camera that the robot has not.
-    """
-    found = {camera.name: f"simulated-{camera.name}" if robot.simulated else "" for camera in robot.cameras}
-    for word in filter(None, words):
-        name, equals, serial = word.partition("=")
-        if not equals or name not in found:
-            expected = f"CAMERA=SERIAL with one of {', '.join(found)}"
-            raise ConfigError(mismatch("serials", expected, repr(word), "write it as in left_wrist=0815"))
-        found[name] = serial
-    return found
 
 
 @dataclass(frozen=True)

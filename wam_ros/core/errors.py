@@ -48,6 +48,10 @@ class BackendError(WamError):
     """A policy backend that cannot load, warm up or infer."""
 
 
+class CameraError(WamError):
+    """A camera that is absent, silent, or another than it is said to be."""
+
+
 class CalibrationError(WamError):
     """A calibration that is degenerate, inconsistent or not verified."""
 

@@ -130,7 +130,10 @@ def _stream(robot: Robot, what: str, name: str, nominal_hz: float, seen: Seen) -
         )
     detail = f"{seen.rate_hz:.0f} Hz of {nominal_hz:g}, {seen.size}, {_lag(seen)}, {name}"
     if not seen.count:
-        cure = f"its type is {', '.join(seen.types)}: correct kind, message or transport in the robot file"
+        kinds = ", ".join(seen.types)
+        cure = (
+            f"its type is {kinds}: correct kind, message or transport in the robot file, or see what its driver lacks"
+        )
         return Finding(what, False, f"{name} has a publisher, but nothing is heard", cure)
     if seen.fault:
         return Finding(what, False, detail, seen.fault)

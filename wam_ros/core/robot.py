@@ -161,6 +161,7 @@ class Camera:
         latency_s: calibrated time from exposure to the driver's stamp.
         max_skew_s: largest believed distance of a frame from the leader's.
         serial: number of the device that sits there; empty: any.
+        model: what that device calls itself, as in D405; empty: any.
         vertical_fov_rad: what the simulated camera sees; real ones publish their calibration.
     """
 
@@ -179,6 +180,7 @@ class Camera:
     latency_s: float = 0.0
     max_skew_s: float = 0.05
     serial: str = ""
+    model: str = ""
     vertical_fov_rad: float = 1.0
 
     @property

@@ -19,10 +19,11 @@ from std_msgs.msg import String
 from std_srvs.srv import Trigger
 from trajectory_msgs.msg import JointTrajectory
 
-from wam_ros.calibration.captures import Captures, serials_of
+from wam_ros.calibration.captures import Captures
 from wam_ros.calibration.conductor import Conductor
 from wam_ros.calibration.errands import Errand, Manner
 from wam_ros.core.safety import POLICY, Answer, State
+from wam_ros.core.serials import serials_of
 from wam_ros.core.types import NS_PER_S, Observation
 from wam_ros.files.assets import load_robot, load_task
 from wam_ros.files.board import parse_board
@@ -75,8 +76,7 @@ class CalibrationNode(Node):
         super().__init__("calibration", **node_args)
         self._params = declare(self, CalibrationParams)
         self._robot, task = load_robot(self._params.robot), load_task(self._params.task)
-        self._board = parse_board(self._params.board)
-        self._serials = serials_of(self._robot, self._params.serials.split(","))
+        self._board, self._serials = parse_board(self._params.board), serials_of(self._robot, self._params.serials)
         self._routes = Routes(self._robot, Workspace(self._robot, task.workspace).holds)
         self._time, self._acted_ns, self._chunk_ns = timebase_of(self), 0, 0
         self._safety, self._leader, self._told = State.DISARMED, POLICY, 0

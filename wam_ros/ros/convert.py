@@ -21,6 +21,7 @@ from trajectory_msgs.msg import JointTrajectory, JointTrajectoryPoint
 from wam_ros.core.errors import ShapeError, mismatch
 from wam_ros.core.types import NS_PER_S, ByteImage, Chunk, DepthImage, JointState, Trajectory
 from wam_ros.vision.decode import decode_color, decode_depth, millimetres_to_metres
+from wam_ros.vision.encode import jpeg, png
 
 #: encoding: dtype and channels
 _ENCODINGS: dict[str, tuple[type[np.generic], int]] = {
@@ -121,6 +122,20 @@ def image_to_msg(image: NDArray[Any], encoding: str, stamp_ns: int, frame_id: st
     # Assigning to msg.data would copy element by element; appending to its array is one memcpy.
     msg.data.frombytes(np.ascontiguousarray(image).data.cast("B"))
     return msg
+
+
+def picture_to_msg(
+    picture: NDArray[Any], encoding: str, stamp_ns: int, frame_id: str, transport: str
+) -> Image | CompressedImage:
+    """Return an Image, or for the transport ``compressed`` JPEG of rgb8 and PNG of anything else."""
+    if transport == "raw":
+        return image_to_msg(picture, encoding, stamp_ns, frame_id)
+    lossy = encoding == "rgb8"
+    message = CompressedImage(format="jpeg" if lossy else "png")
+    message.data.frombytes(jpeg(picture) if lossy else png(picture))
+    message.header.stamp = ns_to_stamp(stamp_ns)
+    message.header.frame_id = frame_id
+    return message
 
 
 def joint_state_from_msg(msg: JointStateMsg) -> JointState:

@@ -21,10 +21,10 @@ from wam_ros.core.errors import ConfigError, mismatch
 from wam_ros.core.joint_topics import JointTopic, command_topics, feedback_topics
 from wam_ros.core.robot import Camera, Habits, Robot
 from wam_ros.core.types import NS_PER_S, ByteImage, DepthImage, FloatArray
-from wam_ros.ros.convert import image_to_msg, ns_to_stamp
+from wam_ros.ros.convert import ns_to_stamp, picture_to_msg
 from wam_ros.ros.dialects import Dialect, Spoken, dialect_of
+from wam_ros.ros.optics import info_to_msg
 from wam_ros.ros.qos import COMMAND, EVENT, SENSOR, STATE
-from wam_ros.vision.encode import jpeg, png
 from wam_ros.vision.resize import resize, resize_depth
 
 _MM_PER_M = 1000.0
@@ -70,7 +70,7 @@ class CameraDriver:
         self._color = Outlet(node, _KINDS[camera.transport], camera.color, SENSOR)
         self._depth = Outlet(node, _KINDS[camera.depth_transport], camera.depth, SENSOR) if camera.depth else None
         self._info = Outlet(node, CameraInfo, camera.info, SENSOR) if camera.info else None
-        self._calibration = _camera_info(camera, intrinsics)
+        self._calibration = info_to_msg(camera, intrinsics)
 
     def publish(self, color: ByteImage, depth_m: DepthImage, stamp_ns: int) -> None:
         """Send (H, W, 3) RGB and (H, W) depth of one exposure."""
@@ -79,11 +79,11 @@ class CameraDriver:
         ready = color.shape[:2] == size  # what takes time is done for listeners only
         if (ready and camera.transport == "raw") or self._color.heard:
             sized = color if ready else resize(color, *size, "bilinear")
-            self._color.publish(_picture(sized, "rgb8", stamp_ns, camera, camera.transport))
+            self._color.publish(picture_to_msg(sized, "rgb8", stamp_ns, camera.frame, camera.transport))
         if self._depth is not None and (ready or self._depth.heard):
             metres = depth_m if ready else resize_depth(depth_m, *size)
             millimetres = np.clip(np.rint(metres * _MM_PER_M), 0, _LARGEST_MM).astype(np.uint16)
-            self._depth.publish(_picture(millimetres, "16UC1", stamp_ns, camera, camera.depth_transport))
+            self._depth.publish(picture_to_msg(millimetres, "16UC1", stamp_ns, camera.frame, camera.depth_transport))
         if self._info is not None:
             self._calibration.header.stamp = ns_to_stamp(stamp_ns)
             self._info.publish(self._calibration)
@@ -93,26 +93,6 @@ class CameraDriver:
         for outlet in (self._color, self._depth, self._info):
             if outlet is not None:
                 outlet.repeat()
-
-
-def _picture(picture: Any, encoding: str, stamp_ns: int, camera: Camera, transport: str) -> Image | CompressedImage:
-    if transport == "raw":
-        return image_to_msg(picture, encoding, stamp_ns, camera.frame)
-    lossy = encoding == "rgb8"
-    message = CompressedImage(format="jpeg" if lossy else "png")
-    message.data.frombytes(jpeg(picture) if lossy else png(picture))
-    message.header.stamp = ns_to_stamp(stamp_ns)
-    message.header.frame_id = camera.frame
-    return message
-
-
-def _camera_info(camera: Camera, intrinsics: FloatArray) -> CameraInfo:
-    info = CameraInfo(width=camera.width, height=camera.height, distortion_model="plumb_bob", d=[0.0] * 5)
-    info.header.frame_id = camera.frame
-    info.k = intrinsics.ravel().tolist()
-    info.r = np.eye(3).ravel().tolist()
-    info.p = np.hstack([intrinsics, np.zeros((3, 1))]).ravel().tolist()
-    return info
 
 
 class JointDriver:

@@ -3,14 +3,17 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from functools import partial
 
+import numpy as np
 from rclpy.node import Node
 from sensor_msgs.msg import CameraInfo
 
 from wam_ros.core.board import Optics
 from wam_ros.core.errors import ConfigError, mismatch
 from wam_ros.core.robot import Camera, Robot
+from wam_ros.core.types import FloatArray
 from wam_ros.ros.qos import SENSOR
 
 #: Models whose coefficients are OpenCV's.
@@ -70,3 +73,19 @@ def optics_from_msg(camera: Camera, msg: CameraInfo) -> Optics:
     k = msg.k
     distortion = tuple(float(v) for v in msg.d) if any(msg.d) else ()
     return Optics(camera.width, camera.height, float(k[0]), float(k[4]), float(k[2]), float(k[5]), distortion)
+
+
+def info_to_msg(camera: Camera, intrinsics: FloatArray, distortion: Sequence[float] = ()) -> CameraInfo:
+    """Return what a driver says of a camera: its (3, 3) matrix, and up to five coefficients in OpenCV's order."""
+    coefficients = [*distortion, *(0.0,) * (5 - len(distortion))]
+    info = CameraInfo(width=camera.width, height=camera.height, distortion_model=MODELS[1], d=coefficients)
+    info.header.frame_id = camera.frame
+    info.k = intrinsics.ravel().tolist()
+    info.r = np.eye(3).ravel().tolist()
+    info.p = np.hstack([intrinsics, np.zeros((3, 1))]).ravel().tolist()
+    return info
+
+
+def info_beside(topic: str) -> str:
+    """Return where image_transport looks for the camera_info of pictures on a topic."""
+    return f"{topic.removesuffix('/compressed').removesuffix('/compressedDepth').rpartition('/')[0]}/camera_info"
