@@ -16,7 +16,7 @@ from wam_ros.models.latent import PixelCodec
 from wam_ros.models.params import DiTParams, sized
 from wam_ros.models.text import hashed_text
 from wam_ros.training import samples
-from wam_ros.training.data import Episode, Windows, endless, frame_offsets, z_scores
+from wam_ros.training.data import Episode, Windows, endless, frame_offsets, normalisers, z_scores
 from wam_ros.training.examples import beginnings, foreseeable
 from wam_ros.training.loop import Training
 from wam_ros.training.objective import Objective, ObjectiveOptions
@@ -70,6 +70,22 @@ def test_an_error_is_no_example_and_nobody_is_asked_to_foresee_it():
     batch = windows.batch([0, 4, 5], codec)  # they begin at rows 0, 4 and 8
     assert batch.rows_valid.sum(dim=1).tolist() == [5, 1, min(16, len(episode.frames) - 8)]
     assert batch.frames_valid[:2].tolist() == [[False, False], [False, False]]
+
+
+def test_rows_as_differences_mean_the_same_positions_and_no_move_is_cut_off():
+    (episode,) = reach_episodes(SMALL, 1, 0, 400)
+    rng = np.random.default_rng(0)
+    path = rng.normal(0, 0.001, episode.states.shape)  # at rest, but for the end
+    path[-2:] += 1.0
+    moved = dataclasses.replace(episode, states=path, actions=path + 0.01)
+    relative = (True, False)
+    maps = normalisers([moved], SMALL.horizon, relative)
+    embed = lambda _: torch.zeros(SMALL.text_length, SMALL.video.text_dim)  # noqa: E731
+    batch = Windows([moved], SMALL, maps, embed, relative=relative).batch([390], windows_of(SMALL, count=1)[1])
+    rows = maps.action.inverse(batch.actions[0].double().numpy())
+    positions = rows + np.array(relative) * moved.states[390]
+    valid = batch.rows_valid[0].numpy()
+    np.testing.assert_allclose(positions[valid], moved.actions[390 : 390 + valid.sum()], atol=1e-5)
 
 
 @settings(max_examples=40)

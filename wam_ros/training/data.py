@@ -20,6 +20,7 @@ from torch import Tensor
 
 from wam_ros.core.card import Normaliser
 from wam_ros.core.errors import DatasetError, mismatch
+from wam_ros.core.types import FloatArray
 from wam_ros.models.fastwam import Observed
 from wam_ros.models.latent import Codec
 from wam_ros.models.params import FastWamParams
@@ -76,15 +77,42 @@ class HasVectors(Protocol):
         ...
 
 
+def chunks(episode: HasVectors, starts: NDArray[np.int64], horizon: int, relative: Sequence[bool]) -> FloatArray:
+    """Return (N, K, A) the rows of the windows that begin at (N,) rows; after the end the last one is repeated.
+
+    Args:
+        episode: to read.
+        starts: rows.
+        horizon: K.
+        relative: (A,) True where a row is the difference to the state observed at the window's begin; () for nowhere.
+    """
+    rows = np.minimum(starts[:, None] + np.arange(horizon), len(episode.actions) - 1)
+    begins = episode.states[starts, None] * np.array(relative, dtype=np.float64) if relative else 0.0
+    return np.asarray(episode.actions[rows] - begins)
+
+
 def z_scores(episodes: Sequence[HasVectors]) -> Normalisers:
     """Return z-score normalisers of all frames of all episodes."""
+    states, actions = (np.concatenate([getattr(e, name) for e in episodes]) for name in ("states", "actions"))
+    return Normalisers(z_score(states), z_score(actions))
 
-    def of(rows: list[NDArray[np.float64]]) -> Normaliser:
-        values = np.concatenate(rows)
-        mean, deviation = values.mean(axis=0), values.std(axis=0)
-        return Normaliser("z_score", tuple((mean - deviation).tolist()), tuple((mean + deviation).tolist()))
 
-    return Normalisers(of([e.states for e in episodes]), of([e.actions for e in episodes]))
+def normalisers(episodes: Sequence[HasVectors], horizon: int, relative: Sequence[bool]) -> Normalisers:
+    """Return z-scores; where rows are relative, quantiles of those of all windows (see :func:`chunks`).
+
+    Arms rest for most of the time, so a move is many deviations of a difference wide: z-scores would cut it off.
+    """
+    if not relative:
+        return z_scores(episodes)
+    rows = np.concatenate([chunks(e, np.arange(len(e.actions)), horizon, relative) for e in episodes])
+    low, high = np.quantile(rows.reshape(-1, rows.shape[-1]), (0.01, 0.99), axis=0)
+    return Normalisers(z_scores(episodes).state, Normaliser("quantile", tuple(low.tolist()), tuple(high.tolist())))
+
+
+def z_score(values: NDArray[np.float64]) -> Normaliser:
+    """Return the map of (N, A) values to zero mean and unit deviation."""
+    mean, deviation = values.mean(axis=0), values.std(axis=0)
+    return Normaliser("z_score", tuple((mean - deviation).tolist()), tuple((mean + deviation).tolist()))
 
 
 class Windows:
@@ -96,6 +124,7 @@ class Windows:
         normalisers: of state and action.
         embed: prompt to (L, text_dim) text embedding; asked once for each prompt.
         state_noise: standard deviation of what is added to the normalised state, drawn anew for each batch.
+        relative: (A,) where rows are differences to the observed state, see :func:`chunks`.
     """
 
     def __init__(
@@ -105,9 +134,10 @@ class Windows:
         normalisers: Normalisers,
         embed: Callable[[str], Tensor],
         state_noise: float = 0.0,
+        relative: Sequence[bool] = (),
     ) -> None:
         self._episodes, self._params, self._maps = tuple(episodes), params, normalisers
-        self._state_noise = state_noise
+        self._state_noise, self._relative = state_noise, tuple(relative)
         self._starts = [
             (e, n)
             for e, episode in enumerate(self._episodes)
@@ -144,7 +174,7 @@ class Windows:
         return (
             episode.frames[np.minimum(frames, last)],
             self._maps.state.forward(episode.states[n]),
-            self._maps.action.forward(episode.actions[np.minimum(rows, last)]),
+            self._maps.action.forward(chunks(episode, np.array([n]), len(rows), self._relative)[0]),
             rows < end,
             # A latent frame is supervised unless all of its pictures are padding, as released.
             (of_latent < end).any(axis=1),

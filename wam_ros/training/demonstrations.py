@@ -12,6 +12,7 @@ import json
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Literal
 
 import numpy as np
 from numpy.lib.format import open_memmap
@@ -47,6 +48,8 @@ class Demonstrations:
         datasets: their folders.
         state_noise: standard deviation of what is added to the normalised state.
         most_episodes: of all datasets together; 0 for all.
+        rows: what the model is asked for: where the joints shall be, or how far from where they are seen to be;
+            grippers are absolute in both. Differences are finer where a task is small beside the reach of an arm.
     """
 
     robot: str
@@ -54,6 +57,7 @@ class Demonstrations:
     datasets: tuple[str, ...] = ()
     state_noise: float = 0.02
     most_episodes: int = 0
+    rows: Literal["joint_absolute", "joint_relative"] = "joint_absolute"
 
     def material(self, params: FastWamParams, execute_rows: int, folder: Path) -> Material:
         """Read them; decoded pictures stay in ``folder`` for the next time.
@@ -69,8 +73,13 @@ class Demonstrations:
         episodes = list(_episodes(recordings, frames))
         names = ", ".join(Path(root).name for root in self.datasets)
         source = f"{len(episodes)} demonstrations, {len(frames)} rows, of {names}"
-        layout = VectorLayout("joint_absolute", robot.joint_names)
-        return Material(episodes, layout, policy.mosaic, source, self.state_noise, jerk)
+        state, action = VectorLayout("joint_absolute", robot.joint_names), VectorLayout(self.rows, robot.joint_names)
+        relative = self.relative(robot)
+        return Material(episodes, state, action, policy.mosaic, source, self.state_noise, jerk, relative)
+
+    def relative(self, robot: Robot) -> tuple[bool, ...]:
+        """Return (A,) where a row is the difference to the observed state; () for nowhere."""
+        return () if self.rows == "joint_absolute" else tuple(not grip for grip in robot.gripper_mask)
 
     def read(self, robot: Robot, policy: Policy) -> tuple[list[Recording], float]:
         """Return the recordings that fit and succeeded, and the jerk of the arms in them [rad/s^3].

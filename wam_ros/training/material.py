@@ -18,7 +18,8 @@ class Material:
     """Episodes, and how their vectors and pictures are meant.
 
     Attributes:
-        layout: of state and action.
+        state, action: layouts of its vectors.
+        relative: (A,) where a row is the difference to the observed state; () for nowhere.
         mosaic: of the frames.
         source: in words, for the card.
         jerk_rms: of the arms in the actions [rad/s^3]; 0 where that means nothing.
@@ -26,11 +27,13 @@ class Material:
     """
 
     episodes: Sequence[Episode]
-    layout: VectorLayout
+    state: VectorLayout
+    action: VectorLayout
     mosaic: Mosaic
     source: str
     state_noise: float = 0.0
     jerk_rms: float = 0.0
+    relative: tuple[bool, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -47,4 +50,4 @@ class SyntheticData:
         layout = VectorLayout("joint_absolute", tuple(f"x{i}" for i in range(params.action_dim)))
         height, width = params.latent.picture_height, params.latent.picture_width
         mosaic = Mosaic(height, width, (Cell("picture", 0, 0, height, width),))
-        return Material(episodes, layout, mosaic, f"synthetic set, {name}")
+        return Material(episodes, layout, layout, mosaic, f"synthetic set, {name}")

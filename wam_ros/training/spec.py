@@ -20,7 +20,7 @@ from wam_ros.models.fastwam import FastWam, build
 from wam_ros.models.latent import PixelCodec
 from wam_ros.models.params import FastWamParams, sized
 from wam_ros.models.text import hashed_text
-from wam_ros.training.data import Episode, Normalisers, Windows, endless, z_scores
+from wam_ros.training.data import Episode, Normalisers, Windows, endless, normalisers
 from wam_ros.training.demonstrations import Demonstrations
 from wam_ros.training.export import Provenance, export
 from wam_ros.training.loop import Training
@@ -152,8 +152,9 @@ def _prepared(spec: TrainSpec, folder: Path) -> _Prepared:
     episodes = material.episodes
     codec = PixelCodec(params.latent)
     codec.fit(_pictures(episodes))
-    maps = z_scores(episodes)
-    windows = Windows(episodes, params, maps, lambda text: _embedded(text, params), material.state_noise)
+    maps = normalisers(episodes, params.horizon, material.relative)
+    embed = lambda text: _embedded(text, params)  # noqa: E731
+    windows = Windows(episodes, params, maps, embed, material.state_noise, material.relative)
     return _Prepared(params, material, codec, maps, windows)
 
 
@@ -170,6 +171,6 @@ def _embedded(prompt: str, params: FastWamParams) -> torch.Tensor:
 
 def _provenance(spec: TrainSpec, material: Material, command: str) -> Provenance:
     return Provenance(
-        spec.size, material.layout, material.layout, material.mosaic, "{task}", spec.execute_rows, "Apache-2.0",
+        spec.size, material.state, material.action, material.mosaic, "{task}", spec.execute_rows, "Apache-2.0",
         material.source, command, prefix_rows=spec.objective.prefix_rows, demonstration_jerk_rms=material.jerk_rms,
     )  # fmt: skip

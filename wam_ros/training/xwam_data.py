@@ -22,7 +22,7 @@ from wam_ros.core.errors import DatasetError, mismatch
 from wam_ros.models.xwam.checkpoint import Codecs
 from wam_ros.models.xwam.model import Observed
 from wam_ros.models.xwam.params import XWamParams
-from wam_ros.training.data import Normalisers
+from wam_ros.training.data import Normalisers, chunks
 from wam_ros.training.examples import beginnings, foreseeable
 from wam_ros.training.xwam_objective import XWamBatch
 
@@ -80,6 +80,7 @@ class DeepWindows:
         coding: of the depth pictures.
         embed: prompt to (L, text_dim) text embedding; asked once for each prompt.
         state_noise: standard deviation of what is added to the observed state, drawn anew for each batch.
+        relative: (A,) where rows are differences to the observed state, see :func:`wam_ros.training.data.chunks`.
     """
 
     def __init__(
@@ -90,9 +91,10 @@ class DeepWindows:
         coding: DepthCoding,
         embed: Callable[[str], Tensor],
         state_noise: float = 0.0,
+        relative: Sequence[bool] = (),
     ) -> None:
         self._episodes, self._params, self._maps, self._coding = tuple(episodes), params, normalisers, coding
-        self._state_noise = state_noise
+        self._state_noise, self._relative = state_noise, tuple(relative)
         self._starts = [
             (e, n)
             for e, episode in enumerate(self._episodes)
@@ -142,7 +144,7 @@ class DeepWindows:
             episode.frames[shown],
             self._coding.forward(episode.depths_m[shown].astype(np.float64)),
             self._maps.state.forward(episode.states[np.minimum(states, last)]),
-            self._maps.action.forward(episode.actions[np.minimum(rows, last)]),
+            self._maps.action.forward(chunks(episode, np.array([n]), len(rows), self._relative)[0]),
             rows < end,
             states < end,
             np.concatenate(([True], later)),

@@ -33,11 +33,13 @@ class DeepMaterial:
     """Episodes with depth, and how their vectors and views are meant; see :class:`wam_ros.training.material.Material`."""
 
     episodes: Sequence[DeepEpisode]
-    layout: VectorLayout
+    state: VectorLayout
+    action: VectorLayout
     mosaic: Mosaic
     source: str
     state_noise: float = 0.0
     jerk_rms: float = 0.0
+    relative: tuple[bool, ...] = ()
 
 
 def deep_material(chosen: Demonstrations, params: XWamParams, execute_rows: int, folder: Path) -> DeepMaterial:
@@ -55,8 +57,9 @@ def deep_material(chosen: Demonstrations, params: XWamParams, execute_rows: int,
     episodes = list(_episodes(recordings, frames, depths))
     names = ", ".join(Path(root).name for root in chosen.datasets)
     source = f"{len(episodes)} demonstrations with depth, {len(frames)} rows, of {names}"
-    layout = VectorLayout("joint_absolute", robot.joint_names)
-    return DeepMaterial(episodes, layout, policy.mosaic, source, chosen.state_noise, jerk_rms)
+    state, action = VectorLayout("joint_absolute", robot.joint_names), VectorLayout(chosen.rows, robot.joint_names)
+    relative = chosen.relative(robot)
+    return DeepMaterial(episodes, state, action, policy.mosaic, source, chosen.state_noise, jerk_rms, relative)
 
 
 def _check_model(params: XWamParams, execute_rows: int, mosaic: Mosaic, times: tuple[float, int, int]) -> None:
@@ -143,4 +146,4 @@ class DeepSynthetic:
         )
         mosaic = Mosaic(p.picture_height, params.views * p.picture_width, cells)
         layout = VectorLayout("joint_absolute", tuple(f"x{i}" for i in range(params.action_dim)))
-        return DeepMaterial(episodes, layout, mosaic, f"synthetic set with depth, {name}")
+        return DeepMaterial(episodes, layout, layout, mosaic, f"synthetic set with depth, {name}")

@@ -18,7 +18,7 @@ from wam_ros.models.xwam.checkpoint import Codecs
 from wam_ros.models.xwam.model import build
 from wam_ros.models.xwam.params import XWamParams, sized
 from wam_ros.models.xwam.views import PixelViews
-from wam_ros.training.data import z_scores
+from wam_ros.training.data import normalisers
 from wam_ros.training.demonstrations import Demonstrations
 from wam_ros.training.export import Provenance
 from wam_ros.training.loop import Training
@@ -101,17 +101,18 @@ def train_xwam(spec: XWamSpec, folder: Path, command: str = "", *, quiet: bool =
     """
     torch.manual_seed(spec.options.seed)
     params, material = spec.params(), spec.material(folder)
-    codecs, maps = fitted(material.episodes, params, spec.depth), z_scores(material.episodes)
+    codecs = fitted(material.episodes, params, spec.depth)
+    maps = normalisers(material.episodes, params.horizon, material.relative)
 
     def embed(text: str) -> torch.Tensor:
         return hashed_text(text, params.text_length, params.dit.text_dim)[0]
 
-    windows = DeepWindows(material.episodes, params, maps, spec.depth, embed, material.state_noise)
+    windows = DeepWindows(material.episodes, params, maps, spec.depth, embed, material.state_noise, material.relative)
     training = Training(XWamObjective(build(params), spec.objective, embed("")), spec.options, folder)
     batches = endless_deep(windows, codecs, spec.options.batch_size, spec.options.seed + training.step)
     model = training.run(batches, quiet=quiet)
     provenance = Provenance(
-        spec.size, material.layout, material.layout, material.mosaic, "{task}", spec.execute_rows, "Apache-2.0",
+        spec.size, material.state, material.action, material.mosaic, "{task}", spec.execute_rows, "Apache-2.0",
         material.source, command, demonstration_jerk_rms=material.jerk_rms,
     )  # fmt: skip
     export_xwam(folder, params, model.state_dict(), codecs, maps, provenance, spec.depth)
