@@ -164,10 +164,14 @@ def record(path: Path, serial: str, stamps_ns: list[int]) -> None:
 
 
 class FileBus:
-    """A recording, played back through the library's pipeline, as if its device were plugged in."""
+    """A recording, played back through the library's pipeline, as if its device were plugged in.
+
+    Sources stay until the bus goes: the library has crashed when a player that had just been stopped was thrown away.
+    """
 
     def __init__(self, path: Path) -> None:
         self._path, self._context = path, rs.context()
+        self._sources: list[Pipeline] = []
 
     def devices(self) -> list[Device]:
         return [described(self._context.load_device(str(self._path)))]
@@ -176,5 +180,5 @@ class FileBus:
         config = rs.config()
         config.enable_device_from_file(str(self._path), False)
         source = Pipeline(config, self._context)
-        source.profile.get_device().as_playback().set_real_time(False)
+        self._sources.append(source)
         return source

@@ -35,6 +35,7 @@ from wam_ros.core.errors import CameraError, ConfigError, MissingDependencyError
 from wam_ros.core.serials import serials_of
 from wam_ros.files.assets import find, load_robot
 from wam_ros.realsense import reader as reading
+from wam_ros.realsense.bus import UsbBus
 from wam_ros.realsense.devices import Device, Wanted, check_offered, choose, described
 from wam_ros.realsense.inspection import plugged_in, seated
 from wam_ros.realsense.library import INSTALL, realsense
@@ -42,6 +43,8 @@ from wam_ros.realsense.reader import Reader
 from wam_ros.realsense.shots import Darkroom, FrameError, millimetres, optics_of
 
 PERIOD_NS = 33_333_333
+#: What comes late on a busy machine is no failure.
+PATIENCE_S = 240.0
 DEPTH = np.full((HEIGHT, WIDTH), 3000, np.uint16)
 
 
@@ -62,7 +65,7 @@ class Bench:
     def develop(self, first: bool = False, behind_ns: int = 5_000_000, **seen):
         self.now_ns += PERIOD_NS
         self.camera.see(**{"stamp_ns": self.now_ns - behind_ns, **seen})
-        frames = self.source.wait(5.0)
+        frames = self.source.wait(PATIENCE_S)
         return None if first else self.darkroom.develop(frames)
 
 
@@ -258,35 +261,57 @@ def test_doctor_holds_a_robots_serial_numbers_against_what_is_plugged_in():
     assert seated(robot, SoftwareBus) == []
 
 
+def test_a_device_that_left_before_it_was_opened_is_the_librarys_error():
+    gone = described(SoftwareCamera("no such number").device)
+    bus = UsbBus()
+    assert gone not in bus.devices()
+    with pytest.raises(RuntimeError, match="the device left"):
+        bus.start(gone, wanted(gone.serial))
+
+
 # -- reading -------------------------------------------------------------------------------
 
 
 @pytest.fixture
 def hurried(monkeypatch):
-    """Waits of a real device are for nothing here."""
-    for name in ("BEGIN_S", "SILENCE_S", "PIECE_S", "FIRST_S", "LAST_S"):
-        monkeypatch.setattr(reading, name, getattr(reading, name) / 20)
+    """Lost cameras are opened again at once."""
+    monkeypatch.setattr(reading, "FIRST_S", 0.02)
+    monkeypatch.setattr(reading, "LAST_S", 0.02)
 
 
-def test_a_recording_is_read_as_a_device_is_and_never_twice(hurried, tmp_path):
+def test_a_recording_is_read_as_a_device_is(monkeypatch, tmp_path):
+    monkeypatch.setattr(reading, "SILENCE_S", 0.5)
+    monkeypatch.setattr(reading, "FIRST_S", 60.0)  # it is read once
     end_ns = time_ns()
-    stamps = [end_ns - k * PERIOD_NS for k in reversed(range(40))]
+    stamps = [end_ns - k * PERIOD_NS for k in reversed(range(20))]
     record(tmp_path / "it.db3", "0815", stamps)
     shots = []
     reader = Reader(FileBus(tmp_path / "it.db3"), wanted(), shots.append)
     try:
-        eventually(lambda: reader.refused["backwards"] and "expected frames, got none for" in str(reader.complaints))
+        eventually(lambda: "expected frames, got none for" in str(reader.complaints))
     finally:
         reader.close()
-    seen = [shot.stamp_ns for shot in shots]
-    assert seen  # not all: where they come faster than they are read, the newest wins
-    assert all(min(abs(stamp - known) for known in stamps) < 1000 for stamp in seen)
-    assert all(a < b for a, b in zip(seen, seen[1:], strict=False))
-    numbers = [min(range(40), key=lambda k, shot=shot: abs(stamps[k] - shot.stamp_ns)) for shot in shots]
+    numbers = [min(range(20), key=lambda k, shot=shot: abs(stamps[k] - shot.stamp_ns)) for shot in shots]
+    assert numbers
+    assert all(a < b for a, b in zip(numbers, numbers[1:], strict=False))
     for number, shot in zip(numbers, shots, strict=True):
+        assert abs(shot.stamp_ns - stamps[number]) < 1000
         np.testing.assert_array_equal(shot.color, picture(number))
         assert set(np.unique(shot.depth_mm)) <= {0, 300}
-    assert reader.opened > 1
+
+
+def test_what_was_published_before_a_camera_was_lost_is_not_published_again(hurried):
+    it, shots = SoftwareCamera("0815"), []
+    reader = Reader(SoftwareBus(it), wanted(), shots.append)
+    try:
+        eventually(lambda: it.see() and len(shots) > 2)
+        it.plugged, newest_ns = False, shots[-1].stamp_ns
+        eventually(lambda: not reader.live)
+        it.plugged = True
+        eventually(lambda: it.see(stamp_ns=newest_ns) and reader.refused["backwards"])
+        assert all(a.stamp_ns < b.stamp_ns for a, b in zip(shots, shots[1:], strict=False))
+    finally:
+        reader.close()
 
 
 def test_a_camera_that_is_pulled_out_is_named_and_opened_again(hurried):
@@ -304,9 +329,9 @@ def test_a_camera_that_is_pulled_out_is_named_and_opened_again(hurried):
         eventually(lambda: "expected device 0815, got no device" in str(reader.complaints))
         assert not reader.live
         assert reader.figures()["state"] == "LOST"
-        before = len(shots)
+        before, opened = len(shots), reader.opened
         it.plugged = True
-        eventually(lambda: reader.opened == 2 and lit(before + 3))
+        eventually(lambda: reader.opened > opened and lit(before + 3))
         assert reader.figures()["pictures"] == len(shots)
     finally:
         reader.close()
@@ -321,7 +346,7 @@ def test_a_camera_that_is_pulled_out_is_named_and_opened_again(hurried):
         ("anything else", "replug"),
     ],
 )
-def test_what_the_library_says_is_handed_on_with_what_helps(hurried, text, cure):
+def test_what_the_library_says_is_handed_on_with_what_helps(text, cure):
     class Refusing(SoftwareBus):
         def start(self, device: Device, wanted: Wanted):
             raise RuntimeError(text)
@@ -334,8 +359,8 @@ def test_what_the_library_says_is_handed_on_with_what_helps(hurried, text, cure)
         reader.close()
 
 
-def test_a_slow_link_and_times_of_arrival_are_warnings(hurried, monkeypatch):
-    monkeypatch.setattr(reading, "SILENCE_S", 60.0)
+def test_a_slow_link_and_times_of_arrival_are_warnings(monkeypatch):
+    monkeypatch.setattr(reading, "SILENCE_S", 60.0)  # whatever the machine does
     it = SoftwareCamera("0815", usb="2.1")
     reader = Reader(SoftwareBus(it), wanted(), lambda shot: None)
     try:

@@ -86,4 +86,7 @@ class UsbBus:
             for sensor in device.handle.query_sensors():
                 if sensor.supports(mapped):
                     sensor.set_option(mapped, 1.0)
+            # Without this question, start waits a quarter of a minute for a device that has just left.
+            if not config.can_resolve(self._rs.pipeline_wrapper(self._rs.pipeline(self._context))):
+                raise RuntimeError("the device left, or cannot resolve both streams at once")
             return Pipeline(config, self._context)

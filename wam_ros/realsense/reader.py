@@ -55,7 +55,7 @@ class Reader:
         self._bus, self._wanted, self._take, self._now_ns = bus, wanted, take, now_ns
         self._device: Device | None = None
         self._stamps: deque[int] = deque(maxlen=2 * wanted.rate_hz)
-        self._lost = self._without_depth = 0
+        self._lost = self._without_depth = self._newest_ns = 0
         self._on_arrival, self._seen_s = False, 0.0
         self._ended = Event()
         self._thread = Thread(target=self._run, name=wanted.camera.name, daemon=True)
@@ -74,11 +74,12 @@ class Reader:
     @property
     def complaints(self) -> list[str]:
         """What is wrong, or could be better, with its cure."""
-        if not self.live or self._device is None:
+        device = self._device  # the thread may take it away at any time
+        if not self.live or device is None:
             return [self.news or f"{self._wanted.name}: no picture for {SILENCE_S:.0f} s"]
         said = [f"{self._wanted.name}: {ARRIVAL}"] if self._on_arrival else []
-        if self._device.slow:
-            said.append(mismatch(f"{self._wanted.name}: link", "USB 3", f"USB {self._device.usb}", SLOW_LINK))
+        if device.slow:
+            said.append(mismatch(f"{self._wanted.name}: link", "USB 3", f"USB {device.usb}", SLOW_LINK))
         if len(self._stamps) == self._stamps.maxlen and self.rate_hz < SLOW * self._wanted.rate_hz:
             remedy = "more light (exposure holds the rate down), or fewer cameras on its USB controller"
             got = f"{self.rate_hz:.0f} Hz"
@@ -103,7 +104,7 @@ class Reader:
             "opened": self.opened,
             "lost_by_device": self._lost,
             "without_depth": self._without_depth,
-            **{f"refused_{why}": count for why, count in self.refused.items()},
+            **{f"refused_{why}": count for why, count in self.refused.copy().items()},
         }
 
     # -- the thread ------------------------------------------------------------------------
@@ -140,7 +141,8 @@ class Reader:
                 source.stop()
 
     def _read(self, source: FrameSource) -> None:
-        darkroom = Darkroom(self._wanted, self._now_ns, after_ns=self._stamps[-1] if self._stamps else 0)
+        darkroom = Darkroom(self._wanted, self._now_ns, self._newest_ns)
+        self._stamps.clear()
         lost, without = self._lost, self._without_depth
         silent_s, patience_s = 0.0, BEGIN_S
         while not self._ended.is_set():
@@ -158,6 +160,7 @@ class Reader:
                 self.news = str(error)
                 continue
             self._lost, self._without_depth = lost + darkroom.lost, without + darkroom.without_depth
+            self._newest_ns = shot.stamp_ns
             self._stamps.append(shot.stamp_ns)
             self._seen_s, self._on_arrival = monotonic(), darkroom.on_arrival
             self.shots, self.news = self.shots + 1, ""
