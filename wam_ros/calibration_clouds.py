@@ -17,7 +17,7 @@ from matplotlib.figure import Figure
 from scipy.spatial.transform import Rotation
 
 from wam_ros.core.errors import CalibrationError, ConfigError, mismatch
-from wam_ros.core.overlap import Gaze, meet
+from wam_ros.core.overlap import Gaze, meet, surface
 from wam_ros.core.place import Place
 from wam_ros.core.robot import Robot
 from wam_ros.core.transforms import exp, invert, log, rigid
@@ -158,7 +158,7 @@ def align(title: str, scenes: Sequence[Scene], matrices: dict[str, FloatArray], 
     for scene in scenes:
         poses = scene.true if robot is None else poses_of(robot, scene.position, list(matrices))
         gazes = [Gaze(scene.depths_m[name], K, poses[name]) for name, K in matrices.items()]
-        met = [meet(one, other) for one, other in permutations(gazes, 2)]
+        met = [meet(surface(one), other) for one, other in permutations(gazes, 2)]
         apart += [m.apart_m for m in met if m is not None]
     found = np.concatenate(apart) if apart else np.array([np.nan])
     first = scenes[0].true if robot is None else poses_of(robot, scenes[0].position, list(matrices))

@@ -1,5 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Two cameras that see one surface: how far apart they have it, and how that changes when either camera is displaced."""
+"""A camera that sees a surface, which another camera sees or which is known: how far apart the two have it.
+
+With it how that changes when either is displaced.
+"""
 
 from __future__ import annotations
 
@@ -8,7 +11,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from wam_ros.core.transforms import invert, skew
+from wam_ros.core.transforms import apply, invert, skew
 from wam_ros.core.types import DepthImage, FloatArray
 
 STEP_PX = 8
@@ -39,12 +42,26 @@ class Gaze:
 
 
 @dataclass(frozen=True)
-class Met:
-    """Points of one camera on surfaces that another sees.
+class Surface:
+    """Points of a surface, in the frame of the body that has or sees it.
 
     Attributes:
-        apart_m: (N,) from the other's surface to the point, along the normal.
-        by_one, by_other: (N, 6) derivative by the right twist of each camera, in units of ``SCALE``.
+        points, normals: (N, 3).
+        T_base_body: (4, 4) where that body is believed to be.
+    """
+
+    points: FloatArray
+    normals: FloatArray
+    T_base_body: FloatArray
+
+
+@dataclass(frozen=True)
+class Met:
+    """Points of one body on surfaces that a camera sees.
+
+    Attributes:
+        apart_m: (N,) from the camera's surface to the point, along the normal.
+        by_one, by_other: (N, 6) derivative by the right twist of the body and of the camera, in units of ``SCALE``.
         weights: (N,).
     """
 
@@ -54,13 +71,13 @@ class Met:
     weights: FloatArray
 
 
-def meet(one: Gaze, other: Gaze) -> Met | None:
-    """Return how points of one camera lie on the surfaces that another sees; None where they share none."""
-    points, normals = _surface(one)
+def meet(one: Surface, other: Gaze) -> Met | None:
+    """Return how points of one body lie on the surfaces that a camera sees; None where they share none."""
+    points, normals = one.points, one.normals
     if not len(points):
         return None
-    T_other_one = invert(other.T_base_camera) @ one.T_base_camera
-    there = points @ T_other_one[:3, :3].T + T_other_one[:3, 3]
+    T_other_one = invert(other.T_base_camera) @ one.T_base_body
+    there = apply(T_other_one, points)
     facing = normals @ T_other_one[:3, :3].T
     seen, known = _looked_up(other, there)
     distance = np.linalg.norm(seen, axis=1)
@@ -78,8 +95,8 @@ def meet(one: Gaze, other: Gaze) -> Met | None:
     return Met(found, by_one, by_other, weights)
 
 
-def _surface(gaze: Gaze) -> tuple[FloatArray, FloatArray]:
-    """(N, 3) points of a grid and their normals, in the camera's frame, where neighbours lie on one surface."""
+def surface(gaze: Gaze) -> Surface:
+    """Return points of a grid, in the camera's frame, where neighbours lie on one surface."""
     height, width = gaze.depth_m.shape
     rows, columns = (a.reshape(-1) for a in np.mgrid[4 : height - 4 : STEP_PX, 4 : width - 4 : STEP_PX])
     middle, smooth = _patch(gaze.depth_m, rows, columns, 3)
@@ -90,7 +107,16 @@ def _surface(gaze: Gaze) -> tuple[FloatArray, FloatArray]:
     normals /= np.maximum(np.linalg.norm(normals, axis=1, keepdims=True), 1e-12)
     points = _ray(gaze, rows, columns) * middle[:, None]
     facing = np.einsum("ij,ij->i", normals, points) < -LEAST_FACING * np.linalg.norm(points, axis=1)
-    return points[facing], normals[facing]
+    return Surface(points[facing], normals[facing], gaze.T_base_camera)
+
+
+def seen_behind(one: Surface, other: Gaze, by_m: float) -> tuple[NDArray[np.bool_], NDArray[np.bool_]]:
+    """(N,) whether a camera sees past a point by more than ``by_m``, and whether it sees anything there."""
+    T_other_one = invert(other.T_base_camera) @ one.T_base_body
+    there = apply(T_other_one, one.points)
+    row, column, inside = _pixels(other, there)
+    depth = other.depth_m[row, column]
+    return depth > there[:, 2] + by_m, inside & (depth > 0)
 
 
 def _patch(
@@ -118,6 +144,13 @@ def _point(gaze: Gaze, rows: NDArray[np.int64], columns: NDArray[np.int64]) -> F
 
 def _looked_up(gaze: Gaze, points: FloatArray) -> tuple[FloatArray, NDArray[np.bool_]]:
     """(N, 3) what the camera sees in the direction of points in its frame, and whether it sees a surface there."""
+    row, column, inside = _pixels(gaze, points)
+    depth, smooth = _patch(gaze.depth_m, row, column, 2)
+    return _ray(gaze, row, column) * depth[:, None], inside & smooth
+
+
+def _pixels(gaze: Gaze, points: FloatArray) -> tuple[NDArray[np.int64], NDArray[np.int64], NDArray[np.bool_]]:
+    """Rows and columns at which a camera sees points in its frame, and whether they are in the picture."""
     height, width = gaze.depth_m.shape
     ahead = points[:, 2] > 0.02
     z = np.where(ahead, points[:, 2], 1.0)
@@ -125,5 +158,4 @@ def _looked_up(gaze: Gaze, points: FloatArray) -> tuple[FloatArray, NDArray[np.b
     rows = gaze.matrix[1, 1] * points[:, 1] / z + gaze.matrix[1, 2]
     inside = ahead & (columns > 3) & (columns < width - 4) & (rows > 3) & (rows < height - 4)
     row, column = (np.where(inside, np.round(a), 4).astype(np.int64) for a in (rows, columns))
-    depth, smooth = _patch(gaze.depth_m, row, column, 2)
-    return _ray(gaze, row, column) * depth[:, None], inside & smooth
+    return row, column, inside

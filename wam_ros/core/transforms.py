@@ -71,6 +71,15 @@ def apply(T: FloatArray, points: FloatArray) -> FloatArray:
     return points @ T[:3, :3].T + T[:3, 3]
 
 
+def adjoint(T_a_b: FloatArray) -> FloatArray:
+    """(6, 6) that takes a twist of b, on the right of a transform, to the twist of a that moves both alike."""
+    R = T_a_b[:3, :3]
+    out = np.zeros((6, 6))
+    out[:3, :3] = out[3:, 3:] = R
+    out[:3, 3:] = skew(T_a_b[:3, 3]) @ R
+    return out
+
+
 def rpy(R: FloatArray) -> FloatArray:
     """Return (3,) roll, pitch, yaw [rad] of a (3, 3) rotation, as a URDF has them; yaw is 0 where only their sum is known."""
     level = float(np.hypot(R[0, 0], R[1, 0]))
