@@ -23,10 +23,11 @@ from wam_ros.core.handeye.session import Result, Session
 from wam_ros.core.robot import Robot
 from wam_ros.core.transforms import invert, log
 from wam_ros.core.types import FloatArray
-from wam_ros.files.assets import load_robot
+from wam_ros.files.assets import find, load_robot
 from wam_ros.files.calibration import CalibrationFile, Placed, load, save
 from wam_ros.files.camera_info import load_camera_info, save_camera_info
 from wam_ros.files.easy_handeye import load_samples
+from wam_ros.kinematics.arguments import urdf_arguments
 from wam_ros.vision.boards import picture, whole_px
 from wam_ros.vision.print import write_board
 
@@ -56,8 +57,9 @@ def command(options: Namespace) -> list[str]:
     if options.what in ways:
         return ways[options.what](options)
     if options.live:
-        content = live.command(options, _board(options), _out(options, load_robot(options.robot, calibrated=False)))
-        return [*describe(content), *live.urdf_lines(content)]
+        robot = load_robot(options.robot, calibrated=False)
+        content = live.command(options, _board(options), _out(options, robot))
+        return [*describe(content), *urdf_lines(robot, content)]
     return _simulated(options)
 
 
@@ -190,7 +192,18 @@ def finish(captures: Captures, result: Result, path: Path) -> list[str]:
     """Save a verified result and return what there is to say."""
     content = captures.file(result, datetime.now().astimezone())
     save(content, path)
-    return [*map(str, result.calibration.moved), *describe(content), f"saved {path}"]
+    said = [*map(str, result.calibration.moved), *describe(content), *urdf_lines(captures.robot, content)]
+    return [*said, f"saved {path}"]
+
+
+def urdf_lines(robot: Robot, content: CalibrationFile) -> list[str]:
+    """Return the command that makes a URDF with every frame where it was found."""
+    try:
+        found = urdf_arguments(robot, content.frames())
+    except ConfigError as error:  # a URDF of one's own; nodes take the frames from the file all the same
+        return [f"no URDF with these frames: {error}"]
+    given = {**robot.urdf_args, **found}
+    return [" ".join(["xacro", str(find(f"urdf/{robot.urdf}")), *(f'{name}:="{v}"' for name, v in given.items())])]
 
 
 def describe(content: CalibrationFile) -> list[str]:

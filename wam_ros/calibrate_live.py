@@ -15,9 +15,8 @@ from rich.prompt import Confirm
 from wam_ros.calibration_graph import CalibrationOptions, plan_calibration, prepared
 from wam_ros.core.board import Board
 from wam_ros.core.errors import ConfigError
-from wam_ros.core.transforms import rpy
 from wam_ros.environment import additions
-from wam_ros.files.calibration import CalibrationFile, Placed, load
+from wam_ros.files.calibration import CalibrationFile, load
 from wam_ros.run import Interrupts, require_new, terminal_name
 from wam_ros.runner import Runner
 
@@ -68,18 +67,3 @@ def _confirm(share: float, console: Console) -> None:
     text = f"The arms will move by themselves at {share:.0%} of their limits. Is the space free, and the stop at hand?"
     if not Confirm.ask(text, console=console, default=False):
         raise ConfigError("calibrate: not confirmed; nothing has moved")
-
-
-def urdf_lines(content: CalibrationFile) -> list[str]:
-    """Return the joints that a URDF needs to have every frame where it was found."""
-    placed = [*(camera.placed for camera in content.cameras.values()), *content.bases.values()]
-    return ["in a URDF:", *(urdf_joint(p) for p in placed)]
-
-
-def urdf_joint(placed: Placed) -> str:
-    """Return the URDF joint of a frame."""
-    xyz, angles = (" ".join(f"{v:.6f}" for v in values) for values in (placed.xyz_m, rpy(placed.matrix()[:3, :3])))
-    return (
-        f'<joint name="{placed.child}_calibrated" type="fixed"><parent link="{placed.parent}"/>'
-        f'<child link="{placed.child}"/><origin xyz="{xyz}" rpy="{angles}"/></joint>'
-    )

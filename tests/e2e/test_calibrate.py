@@ -57,6 +57,8 @@ def test_a_robot_calibrates_itself_before_a_board(tmp_path, capsys):
     said = capsys.readouterr().out
     assert f"saved {path}" in said
     assert said.count("from the truth") == 3
+    assert "r1_lite.urdf.xacro" in said
+    assert said.count('_rpy:="') == 4, "three cameras and an arm's base"
     content = load(path, {"head": "simulated-head"})
     assert content.board == BOARD
     assert content.residuals.held_out >= 4

@@ -11,8 +11,11 @@ import pytest
 from scipy.spatial.transform import Rotation
 
 from wam_ros.core.errors import ConfigError
+from wam_ros.core.transforms import exp, invert
 from wam_ros.files.assets import load_robot
+from wam_ros.kinematics.arguments import urdf_arguments
 from wam_ros.kinematics.description import full_model, set_joints, urdf_text
+from wam_ros.kinematics.forward import Kinematics
 
 # Angles, link 6 [m], gripper [m], roll-pitch-yaw of link 6 [rad], all in the arm's base link.
 ARM_ORACLES = [
@@ -148,6 +151,27 @@ def test_mounts_and_spacing_are_arguments(robot):
     frame = frames(moved)
     assert np.ptp([frame(f"{s}_arm_base_link").translation[1] for s in ("left", "right")]) == pytest.approx(0.5)
     assert frame("head_optical_frame").rotation[2, 2] == pytest.approx(-np.sin(0.2))
+
+
+@pytest.mark.parametrize("name", ["sim_r1_lite", "ac_one"])
+def test_a_urdf_of_a_calibrations_arguments_has_every_frame_where_it_was_found(name):
+    robot, rng = load_robot(name), np.random.default_rng(0)
+    first, tools = robot.arms[0].base_frame, {arm.name: arm.tool_frame for arm in robot.arms}
+    pairs = [(tools.get(camera.arm, first), camera.frame) for camera in robot.cameras]
+    pairs += [(first, arm.base_frame) for arm in robot.arms[1:]]
+    placed = {pair: exp(rng.uniform(-1, 1, 6)) for pair in pairs}
+    kinematics = Kinematics(dataclasses.replace(robot, urdf_args={**robot.urdf_args, **urdf_arguments(robot, placed)}))
+    for (parent, child), T in placed.items():
+        poses = (kinematics.pose(robot.ready_position(), frame) for frame in (parent, child))
+        assert np.abs(invert(next(poses)) @ next(poses) - T).max() < 1e-6, child
+
+
+def test_frames_without_arguments_or_between_which_something_moves_are_refused(robot):
+    wrist, (left, right) = robot.camera("left_wrist").frame, robot.arms
+    with pytest.raises(ConfigError, match="a link fixed to left_gripper_link, got right_tool_link"):
+        urdf_arguments(robot, {(right.tool_frame, wrist): np.eye(4)})
+    with pytest.raises(ConfigError, match="left_tool_link_xyz"):
+        urdf_arguments(robot, {(left.base_frame, left.tool_frame): np.eye(4)})
 
 
 def test_every_link_that_moves_has_mass(either):

@@ -14,6 +14,7 @@ from dataclasses import dataclass
 import numpy as np
 from scipy.interpolate import CubicSpline
 from scipy.optimize import minimize_scalar
+from scipy.stats import t as student_t
 
 from wam_ros.core.errors import CalibrationError
 from wam_ros.core.types import FloatArray
@@ -25,7 +26,8 @@ LARGEST_RIVAL = 0.98
 """Of the second best delay's correlation, as a share of the best; periodic motion has rivals."""
 RIVAL_DISTANCE_S = 0.1
 LEAST_SAMPLES = 30
-WIDTH_95 = 1.96
+STRETCHES = 8
+"""Of a recording that are held against each other; of 20 s each is longer than residuals resemble themselves."""
 
 
 @dataclass(frozen=True)
@@ -124,13 +126,18 @@ class _Fit:
         return float(np.sqrt(max(1 - (self._residual(delay_s)[0] ** 2).sum() / (self._later**2).sum(), 0.0)))
 
     def interval_s(self, delay_s: float) -> float:
-        """Half width of the 95 % interval: residuals over slope, with neighbours that err alike counted as fewer."""
+        """Half width of the 95 % interval: what stretches of the recording say of the delay, each for itself.
+
+        Residuals of neighbours are alike for as long as a pose lasts, for they come from the calibration and the lens; so
+        stretches count, not samples, and there are few (cluster-robust errors, Cameron and Miller 2015).
+        """
         residual, gain = self._residual(delay_s)
         slope = gain * self._spline(self._time_s - delay_s, 1)
         slope = slope - slope.mean(axis=0)
         score = (residual * slope).sum(axis=1)
-        curvature = float((slope**2).sum())
-        return WIDTH_95 * float(np.sqrt(_long_run_variance(score) * len(score))) / curvature
+        stretch = np.array([part.sum() for part in np.array_split(score, STRETCHES)])
+        spread = float(np.sqrt(STRETCHES / (STRETCHES - 1) * (stretch**2).sum()))
+        return float(student_t.ppf(0.975, STRETCHES - 1)) * spread / float((slope**2).sum())
 
     def _residual(self, delay_s: float) -> tuple[FloatArray, FloatArray]:
         earlier = self._spline(self._time_s - delay_s)
@@ -138,17 +145,6 @@ class _Fit:
         gain = (earlier * self._later).sum(axis=0) / np.maximum((earlier**2).sum(axis=0), 1e-300)
         residual: FloatArray = self._later - gain * earlier
         return residual, gain
-
-
-def _long_run_variance(values: FloatArray) -> float:
-    """Variance of a correlated sequence's sum, per value (Newey and West 1987)."""
-    centred = values - values.mean()
-    count = len(centred)
-    total = float((centred**2).mean())
-    reach = int(np.ceil(4 * (count / 100) ** (2 / 9)))
-    for lag in range(1, reach + 1):
-        total += 2 * (1 - lag / (reach + 1)) * float((centred[lag:] * centred[:-lag]).sum()) / count
-    return max(total, 1e-300)
 
 
 def irregular_motion(time_s: FloatArray, amplitude: float, seed: int = 0) -> FloatArray:

@@ -61,6 +61,11 @@ class Kinematics:
         pose: FloatArray = T_root_base.actInv(self._data.oMf[self.model.getFrameId(frame)]).homogeneous
         return pose
 
+    def fixed(self, frame: str, other: str) -> bool:
+        """Whether no arm joint lies between two frames."""
+        one, two = (self.model.frames[self.model.getFrameId(name)].parentJoint for name in (frame, other))
+        return bool(one == two)
+
     def tool_pose(self, position: FloatArray, arm: Arm) -> FloatArray:
         """(4, 4) ``T_base_tool`` of an arm for a (J,) position."""
         return self.pose(position, arm.tool_frame)
