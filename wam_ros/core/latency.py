@@ -26,6 +26,8 @@ LARGEST_RIVAL = 0.98
 """Of the second best delay's correlation, as a share of the best; periodic motion has rivals."""
 RIVAL_DISTANCE_S = 0.1
 LEAST_SAMPLES = 30
+STAMPED = 0.1
+"""Share of the earlier signal's period to which its stamps are believed."""
 STRETCHES = 8
 """Of a recording that are held against each other; of 20 s each is longer than residuals resemble themselves."""
 
@@ -129,7 +131,8 @@ class _Fit:
         """Half width of the 95 % interval: what stretches of the recording say of the delay, each for itself.
 
         Residuals of neighbours are alike for as long as a pose lasts, for they come from the calibration and the lens; so
-        stretches count, not samples, and there are few (cluster-robust errors, Cameron and Miller 2015).
+        stretches count, not samples, and there are few (cluster-robust errors, Cameron and Miller 2015). What they have in
+        common, such as where within its period a sample is stamped, none of them can tell.
         """
         residual, gain = self._residual(delay_s)
         slope = gain * self._spline(self._time_s - delay_s, 1)
@@ -137,7 +140,8 @@ class _Fit:
         score = (residual * slope).sum(axis=1)
         stretch = np.array([part.sum() for part in np.array_split(score, STRETCHES)])
         spread = float(np.sqrt(STRETCHES / (STRETCHES - 1) * (stretch**2).sum()))
-        return float(student_t.ppf(0.975, STRETCHES - 1)) * spread / float((slope**2).sum())
+        apart_s = float(student_t.ppf(0.975, STRETCHES - 1)) * spread / float((slope**2).sum())
+        return float(np.hypot(apart_s, STAMPED * np.median(np.diff(self._spline.x))))
 
     def _residual(self, delay_s: float) -> tuple[FloatArray, FloatArray]:
         earlier = self._spline(self._time_s - delay_s)
