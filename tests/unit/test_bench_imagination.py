@@ -112,7 +112,7 @@ def test_known_errors_are_found_and_expecting_no_change_is_worse_the_farther_ahe
 def test_the_models_own_backend_is_asked_as_it_would_be_deployed(held_out):
     found = run(options(held_out, "xwam", "--stride", "20", "--plan", "own"))
     assert found["imaginations"] == 2
-    assert {"absrel_0ms", "delta1_1600ms", "chamfer_mm", "psnr_db"} <= found.keys()
+    assert {"absrel_0ms", "delta1_1600ms", "chamfer_mm", "psnr_db", "measured_apart_mm"} <= found.keys()
 
 
 def test_who_cannot_imagine_and_a_card_without_metres_are_refused(held_out, tmp_path):

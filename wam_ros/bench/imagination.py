@@ -21,9 +21,12 @@ from wam_ros.files.card import checkpoint_folder, read_card
 from wam_ros.files.dataset.fits import require_robot, require_views
 from wam_ros.files.dataset.read import DatasetReader, Recording
 from wam_ros.files.mounts import read_mounts
+from wam_ros.foresight.alignment import Alignment
 from wam_ros.foresight.held_out import Moment, Tally, moments
 from wam_ros.foresight.scenes import Scenes
+from wam_ros.kinematics.viewpoints import Viewpoints
 from wam_ros.policies.registry import create_backend
+from wam_ros.vision.colored_cloud import BACKGROUND
 from wam_ros.vision.sight import Sight, ideal_matrix, sights_of
 
 #: Whose plan is imagined: what the recorded robot did next, or the model's own, which nobody followed.
@@ -61,9 +64,14 @@ def run(options: Namespace) -> dict[str, float | str]:
     recordings = _recordings(options, robot, policy)
     tallies: dict[int, Tally] = defaultdict(Tally)
     everything, drawn, begun_s = Tally(), list[Moment](), perf_counter()
+    carried = [name for name, arm in Viewpoints(robot).carriers().items() if arm and name in sights]
+    imagined, measured = (Alignment(scenes.intrinsics, carried, BACKGROUND * far_m) for _ in range(2))
     for number, moment in _moments(options, recordings, robot, policy, sights):
         for tally in (everything, tallies[moment.compared.offset_ns]):
             tally.add(moment, scenes, far_m)
+        of, seen, k = moment.compared.imagined, moment.compared.seen, moment.compared.frame
+        imagined.add({name: depths[k] for name, depths in (of.depths_m or {}).items()}, scenes.poses(of.positions[k]))
+        measured.add(seen.depths_m, scenes.poses(seen.position))
         if number == 0 and moment.start.stamp_ns <= _wanted_ns(recordings[0], options.moment):
             drawn = [*(m for m in drawn if m.start is moment.start), moment]
     if options.picture:
@@ -72,7 +80,9 @@ def run(options: Namespace) -> dict[str, float | str]:
         f"{k}_{round(1e3 * seconds(ns))}ms": v for ns, t in sorted(tallies.items()) for k, v in t.figures().items()
     }
     counts = {"episodes": float(len(recordings)), "imaginations": float(len(tallies[0].imagined))}
-    return {"plan": options.plan, **counts, "seconds": perf_counter() - begun_s, **everything.figures(), **ahead}
+    aligned = {**imagined.figures(), **{f"measured_{key}": mm for key, mm in measured.figures().items()}}
+    spent = {"seconds": perf_counter() - begun_s}
+    return {"plan": options.plan, **counts, **spent, **everything.figures(), **aligned, **ahead}
 
 
 def _chosen(options: Namespace, robot: Robot) -> tuple[Policy, Card]:

@@ -23,6 +23,9 @@ class Scenes:
         sights: camera to how the model sees it.
         matrices: camera to its (3, 3) camera matrix.
         far_m: nothing farther is drawn.
+
+    Attributes:
+        intrinsics: camera to the (3, 3) camera matrix of its view.
     """
 
     def __init__(
@@ -31,6 +34,7 @@ class Scenes:
         self._kinematics, self._far_m = Kinematics(robot), far_m
         self._frames = {name: robot.camera(name).frame for name in sights}
         self._clouds = ColoredClouds(sights, matrices, far_m)
+        self.intrinsics = {name: sight.intrinsics(matrices[name]) for name, sight in sights.items()}
 
     def poses(self, position: FloatArray) -> dict[str, FloatArray]:
         """Return camera to ``T_base_camera`` (4, 4) of its optical frame for (J,) positions: no ``/tf`` is needed."""
