@@ -279,6 +279,8 @@ def hurried(monkeypatch):
     monkeypatch.setattr(reading, "LAST_S", 0.02)
 
 
+# The library's player has aborted the process once on a starved machine.
+@pytest.mark.flaky(reruns=2)
 def test_a_recording_is_read_as_a_device_is(monkeypatch, tmp_path):
     monkeypatch.setattr(reading, "SILENCE_S", 0.5)
     monkeypatch.setattr(reading, "FIRST_S", 60.0)  # after its pictures nothing more is wanted;
