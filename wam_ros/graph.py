@@ -84,7 +84,7 @@ class RunOptions:
         view: start the browser view at the side.
         console: with the operator's buttons.
         imagine: show what the policy imagines to who looks, and measure it against what comes.
-        drift: warn when a camera has moved on its mount.
+        drift: warn when a camera or arm is no longer where it was calibrated.
         teleop: what a person may take over with; empty: nothing.
         record: folder of the dataset into which attempts are recorded; empty: no recorder.
         params: further node parameters, as ``(node, parameter, value)``.
