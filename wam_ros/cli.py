@@ -103,7 +103,7 @@ def _add_run(run: argparse.ArgumentParser) -> None:
     run.add_argument("--imagine", action="store_true", help="show what the policy imagines, and how wrong it was")
     run.add_argument("--calibration", type=Path, metavar="FILE", help="of the robot, instead of the one its file names")
     run.add_argument("--teleop", default="", choices=TELEOP_SOURCES, help="what a person may take over with")
-    run.add_argument("--drift", action="store_true", help="warn when a camera or arm is no longer where it was calibrated; needs depth")
+    run.add_argument("--drift", action="store_true", help="warn when a camera or an arm's base has moved; needs depth")
     run.add_argument("--record", default="", metavar="DATASET", help="each attempt is recorded into this dataset")
     shown = run.add_mutually_exclusive_group()
     shown.add_argument("--headless", action="store_true", help="open no page (the default)")
