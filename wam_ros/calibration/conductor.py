@@ -210,7 +210,7 @@ class Conductor:
 
     def _on_solved(self, result: Result) -> None:
         self.result = result
-        self._tell(*map(str, result.calibration.moved), f"verified: {verdict(result)}")
+        self._tell(*_outcome(result))
 
     def _tell(self, *sentences: str) -> None:
         if sentences:
@@ -256,7 +256,7 @@ class Conductor:
         """Say what the poses that were held out say of the newest solution."""
         if self.doing is Doing.SOLVING or self._asked is not None:
             return Answer(False, "still solving; ask again")
-        return Answer(False, self._complaint) if self.result is None else Answer(True, verdict(self.result))
+        return Answer(False, self._complaint) if self.result is None else Answer(True, "; ".join(_outcome(self.result)))
 
     def save(self, path: Path) -> Answer:
         """Write the calibration file, if it is verified."""
@@ -283,3 +283,8 @@ class Conductor:
         poses = self._tour.captures.session.poses
         self.begin()
         return Answer(True, f"{poses} poses forgotten")
+
+
+def _outcome(result: Result) -> list[str]:
+    """Return what there is to say of a solution: what has moved, and how well it holds."""
+    return [*map(str, result.calibration.moved), f"verified: {verdict(result)}"]

@@ -130,11 +130,12 @@ class Wizard(Node):
         if self._figure("verified") != "1":
             self._ask("solve")
         self._waiter.until(self._solved, SOLVING_S, lambda: "the calibration was never solved; look at its node's log")
-        answer = self._waiter.call(self._asked["save"], Trigger.Request())
-        self._tell()
-        if not answer.success:
-            raise CalibrationError(answer.message)
-        self._console.print(answer.message, highlight=False, markup=False, soft_wrap=True)
+        # The outcome comes from who was asked: the status that tells it as news may be later than the file.
+        for name in ("verify", "save"):
+            answer = self._waiter.call(self._asked[name], Trigger.Request())
+            if not answer.success:
+                raise CalibrationError(answer.message)
+            self._console.print(answer.message, highlight=False, markup=False, soft_wrap=True)
 
     def _enough(self, drives: bool, terminal: Terminal | None) -> bool:
         if drives and self._witness.state == "STOPPED":
