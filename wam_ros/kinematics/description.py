@@ -17,6 +17,7 @@ from wam_ros.core.errors import ConfigError, MissingDependencyError, mismatch
 from wam_ros.core.place import Place
 from wam_ros.core.robot import Robot
 from wam_ros.core.transforms import rpy
+from wam_ros.core.types import FloatArray
 from wam_ros.files.assets import find
 
 
@@ -108,6 +109,15 @@ def set_joints(model: pin.Model, q: NDArray[np.float64], values: Mapping[str, fl
     """Write named joint positions into a configuration of the model, in place."""
     for joint, value in values.items():
         q[model.joints[model.getJointId(joint)].idx_q] = value
+
+
+def set_position(robot: Robot, model: pin.Model, q: NDArray[np.float64], position: FloatArray) -> None:
+    """Write (J,) positions in robot order into a configuration of the full model, openings as places of the fingers."""
+    values = dict(zip(robot.joint_names, position, strict=True))
+    for arm in robot.arms:
+        opening = values.pop(arm.gripper.joint)
+        values |= {finger: opening * opened for finger, opened in arm.gripper.fingers.items()}
+    set_joints(model, q, values)
 
 
 def locked_joints(robot: Robot, model: pin.Model) -> list[int]:

@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from wam_ros.core.hand import Hand
 from wam_ros.core.robot import Arm, Robot
 from wam_ros.core.types import FloatArray
-from wam_ros.kinematics.description import full_model, locked_position, set_joints, urdf_text
+from wam_ros.kinematics.description import full_model, locked_position, set_position, urdf_text
 
 
 @dataclass(frozen=True)
@@ -50,11 +50,7 @@ class Hands:
 
     def at(self, position: FloatArray) -> dict[str, Hand]:
         """Return arm to its hand for (J,) positions in robot order, those that have boxes."""
-        values = dict(zip(self._robot.joint_names, position, strict=True))
-        for arm in self._robot.arms:
-            opening = values.pop(arm.gripper.joint)
-            values |= {finger: opening * opened for finger, opened in arm.gripper.fingers.items()}
-        set_joints(self._model, self._q, values)
+        set_position(self._robot, self._model, self._q, position)
         pin.framesForwardKinematics(self._model, self._data, self._q)
         arms = [arm for arm in self._robot.arms if self._shapes[arm.name].own.any()]
         return {arm.name: self._hand(arm) for arm in arms}

@@ -8,7 +8,7 @@ import pinocchio as pin
 
 from wam_ros.core.robot import Robot
 from wam_ros.core.types import FloatArray
-from wam_ros.kinematics.description import full_model, locked_position, set_joints
+from wam_ros.kinematics.description import full_model, locked_position, set_position
 
 
 class Links:
@@ -33,11 +33,7 @@ class Links:
 
     def poses(self, position: FloatArray) -> FloatArray:
         """(L, 4, 4) ``T_parent_child`` for (J,) positions in robot order."""
-        values = dict(zip(self._robot.joint_names, position, strict=True))
-        for arm in self._robot.arms:
-            opening = values.pop(arm.gripper.joint)
-            values |= {finger: opening * opened for finger, opened in arm.gripper.fingers.items()}
-        set_joints(self._model, self._q, values)
+        set_position(self._robot, self._model, self._q, position)
         pin.framesForwardKinematics(self._model, self._data, self._q)
         placed = self._data.oMf
         poses: FloatArray = np.array([placed[a].actInv(placed[b]).homogeneous for a, b in self._pairs])

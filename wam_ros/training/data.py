@@ -24,7 +24,7 @@ from wam_ros.core.types import FloatArray
 from wam_ros.models.fastwam import Observed
 from wam_ros.models.latent import Codec
 from wam_ros.models.params import FastWamParams
-from wam_ros.training.examples import beginnings, foreseeable
+from wam_ros.training.examples import places
 from wam_ros.training.objective import Batch
 
 
@@ -138,12 +138,7 @@ class Windows:
     ) -> None:
         self._episodes, self._params, self._maps = tuple(episodes), params, normalisers
         self._state_noise, self._relative = state_noise, tuple(relative)
-        self._starts = [
-            (e, n)
-            for e, episode in enumerate(self._episodes)
-            for n in beginnings(len(episode.frames), episode.examples)
-        ]
-        self._ends = [foreseeable(len(episode.frames), episode.examples) for episode in self._episodes]
+        self._starts, self._ends = places(self._episodes)
         self._texts = {prompt: embed(prompt) for prompt in {episode.prompt for episode in self._episodes}}
         self._frame_offsets = frame_offsets(params)
         self._check()

@@ -8,8 +8,31 @@ itself, so what lies after the begin of an error is masked out of the loss of th
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from typing import Protocol
+
 import numpy as np
 from numpy.typing import NDArray
+
+
+class HasExamples(Protocol):
+    """An episode of any kind."""
+
+    @property
+    def frames(self) -> NDArray[np.uint8]:
+        """(N, ...) pictures."""
+        ...
+
+    @property
+    def examples(self) -> NDArray[np.bool_] | None:
+        """(N,) False where the demonstrator erred; None: nowhere."""
+        ...
+
+
+def places(episodes: Sequence[HasExamples]) -> tuple[list[tuple[int, int]], list[NDArray[np.int64]]]:
+    """Return episode and row at which each window begins, and for each episode how far its rows can foresee."""
+    starts = [(e, n) for e, one in enumerate(episodes) for n in beginnings(len(one.frames), one.examples)]
+    return starts, [foreseeable(len(one.frames), one.examples) for one in episodes]
 
 
 def beginnings(count: int, examples: NDArray[np.bool_] | None) -> list[int]:

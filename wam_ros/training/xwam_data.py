@@ -23,7 +23,7 @@ from wam_ros.models.xwam.checkpoint import Codecs
 from wam_ros.models.xwam.model import Observed
 from wam_ros.models.xwam.params import XWamParams
 from wam_ros.training.data import Normalisers, chunks
-from wam_ros.training.examples import beginnings, foreseeable
+from wam_ros.training.examples import places
 from wam_ros.training.xwam_objective import XWamBatch
 
 
@@ -95,12 +95,7 @@ class DeepWindows:
     ) -> None:
         self._episodes, self._params, self._maps, self._coding = tuple(episodes), params, normalisers, coding
         self._state_noise, self._relative = state_noise, tuple(relative)
-        self._starts = [
-            (e, n)
-            for e, episode in enumerate(self._episodes)
-            for n in beginnings(len(episode.frames), episode.examples)
-        ]
-        self._ends = [foreseeable(len(episode.frames), episode.examples) for episode in self._episodes]
+        self._starts, self._ends = places(self._episodes)
         self._texts = {prompt: embed(prompt) for prompt in {episode.prompt for episode in self._episodes}}
         pictures = (params.latent.frames - 1) * (4 if params.latent.codec == "wan_vae" else 1)
         self._frame_offsets = np.arange(pictures + 1) * params.horizon // pictures

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The shipped X-WAM: small enough, whole, and it sees how far everything is, now and soon."""
+"""The shipped policies: small enough, whole, and they do what they are shipped for."""
 
 from __future__ import annotations
 
@@ -13,34 +13,55 @@ from wam_ros.core.foresight import depth_errors
 from wam_ros.core.stitch import stitch
 from wam_ros.files.assets import find, load_policy
 from wam_ros.files.card import read_card
-from wam_ros.models.xwam.checkpoint import load_codecs, load_model
+from wam_ros.models import checkpoint as fastwam
+from wam_ros.models.xwam import checkpoint as xwam
 from wam_ros.policies.base import Imaginative, Request
 from wam_ros.sim.graphics import choose_backend
 from wam_ros.sim.rollout import observe
 from wam_ros.vision.resize import resize
 from wam_ros.vision.sight import sights_of
 
-POLICY, TASK = "xwam_earphone_tiny", "earphone_pack"
-FOLDER = find(f"checkpoints/{load_policy(POLICY).checkpoint}")
+FOLDS, SEES = "fastwam_towel_tiny", "xwam_earphone_tiny"
+needs_graphics = pytest.mark.skipif(choose_backend() == "disabled", reason="nothing draws here")
 
 
-def test_the_checkpoint_is_small_whole_and_says_how_it_was_made() -> None:
-    card = read_card(FOLDER)
-    model = load_model(FOLDER, card)
-    load_codecs(FOLDER, card)
+def folder_of(policy: str):
+    return find(f"checkpoints/{load_policy(policy).checkpoint}")
+
+
+@pytest.mark.parametrize(
+    ("policy", "load_model", "load_codec", "robot"),
+    [
+        (FOLDS, fastwam.load_model, fastwam.load_codec, "sim_r1_lite"),
+        (SEES, xwam.load_model, xwam.load_codecs, "sim_ac_one"),
+    ],
+)
+def test_the_checkpoint_is_small_whole_and_says_how_it_was_made(policy, load_model, load_codec, robot) -> None:
+    folder = folder_of(policy)
+    card = read_card(folder)
+    model = load_model(folder, card)
+    load_codec(folder, card)
     assert sum(parameter.numel() for parameter in model.parameters()) <= 8_000_000
-    assert sum(path.stat().st_size for path in FOLDER.rglob("*") if path.is_file()) <= 16 * 2**20
-    assert card.command.startswith(f"wam train {POLICY} --data ")
-    *_, fits, verdict = check("policy", POLICY)
+    assert sum(path.stat().st_size for path in folder.rglob("*") if path.is_file()) <= 16 * 2**20
+    assert card.command.startswith(f"wam train {policy} --data ")
+    *_, fits, verdict = check("policy", policy)
     assert verdict == "good"
-    assert "sim_ac_one" in fits
+    assert robot in fits
 
 
-@pytest.mark.skipif(choose_backend() == "disabled", reason="nothing draws here")
+@needs_graphics
+def test_it_folds_a_towel_that_it_has_never_seen() -> None:
+    with bench_stand(FOLDS, 0.0) as stand:
+        trial = stand.fold("governed", 0.19, 1000)
+    assert trial.success
+    assert trial.progress == 1
+
+
+@needs_graphics
 def test_it_knows_metres_of_a_scene_that_it_has_never_seen() -> None:
     torch.manual_seed(0)
-    with bench_stand(POLICY, 0.0, TASK) as stand:
-        card = read_card(FOLDER)
+    with bench_stand(SEES, 0.0, "earphone_pack") as stand:
+        card = read_card(folder_of(SEES))
         sights = sights_of(stand.robot, stand.policy.mosaic, card)
         stand.world.reset(1000)
         seen = observe(stand.world, True)
