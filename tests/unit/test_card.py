@@ -31,6 +31,29 @@ def test_the_bounds_map_to_one_and_a_clamp_holds():
     assert normaliser.forward(np.array([1e6, 0.0]))[0] == 5
 
 
+@given(st.integers(1, 16), st.integers(1, 14), st.integers(0, 2**32 - 1))
+def test_each_row_of_a_chunk_may_have_its_own_map(rows, dimensions, seed):
+    draw = np.random.default_rng(seed)
+    low = draw.normal(size=(rows, dimensions))
+    high = low + draw.uniform(0.01, 2, low.shape)
+    normaliser = Normaliser("quantile", *(tuple(map(tuple, bound.tolist())) for bound in (low, high)), clamp=0)
+    chunk = draw.normal(size=(3, rows, dimensions))
+    alone = [Normaliser("quantile", tuple(a), tuple(b), clamp=0) for a, b in zip(low, high, strict=True)]
+    expected = np.stack([one.forward(chunk[:, k]) for k, one in enumerate(alone)], axis=1)
+    np.testing.assert_allclose(normaliser.forward(chunk), expected)
+    np.testing.assert_allclose(normaliser.inverse(expected), chunk, atol=1e-9)
+
+
+def test_a_chunk_of_another_length_is_refused():
+    with pytest.raises(ShapeError, match=r"expected \(2, 1\), got \(3, 1\)"):
+        Normaliser("quantile", ((0.0,), (0.0,)), ((1.0,), (1.0,))).forward(np.zeros((3, 1)))
+
+
+def test_rows_of_different_lengths_are_refused():
+    with pytest.raises(ConfigError, match="rows of one length"):
+        Normaliser("quantile", ((0.0,), (0.0, 0.0)), ((1.0,), (1.0, 1.0)))
+
+
 def test_a_dimension_that_never_moved_is_centred_not_blown_up():
     normaliser = Normaliser("min_max", (0.3,), (0.3,))
     assert normaliser.forward(np.array([0.3]))[0] == 0
@@ -38,7 +61,7 @@ def test_a_dimension_that_never_moved_is_centred_not_blown_up():
 
 
 def test_a_vector_of_another_size_is_refused():
-    with pytest.raises(ShapeError, match="expected 2, got 3"):
+    with pytest.raises(ShapeError, match=r"expected \(2,\), got \(3,\)"):
         Normaliser("min_max", (0.0, 0.0), (1.0, 1.0)).forward(np.zeros(3))
 
 

@@ -16,7 +16,7 @@ from wam_ros.models.latent import PixelCodec
 from wam_ros.models.params import DiTParams, sized
 from wam_ros.models.text import hashed_text
 from wam_ros.training import samples
-from wam_ros.training.data import Episode, Windows, endless, frame_offsets, normalisers, z_scores
+from wam_ros.training.data import Episode, Windows, chunks, endless, frame_offsets, normalisers, z_scores
 from wam_ros.training.examples import beginnings, foreseeable
 from wam_ros.training.loop import Training
 from wam_ros.training.objective import Objective, ObjectiveOptions
@@ -86,6 +86,16 @@ def test_rows_as_differences_mean_the_same_positions_and_no_move_is_cut_off():
     positions = rows + np.array(relative) * moved.states[390]
     valid = batch.rows_valid[0].numpy()
     np.testing.assert_allclose(positions[valid], moved.actions[390 : 390 + valid.sum()], atol=1e-5)
+
+
+def test_each_row_of_differences_fills_the_same_range():
+    (episode,) = reach_episodes(SMALL, 1, 0, 400)
+    walk = np.cumsum(np.random.default_rng(0).normal(0, 0.01, episode.states.shape), axis=0)
+    walking = dataclasses.replace(episode, states=walk, actions=walk)
+    maps = normalisers([walking], SMALL.horizon, (True, True))
+    rows = chunks(walking, np.arange(300), SMALL.horizon, (True, True))
+    spread = maps.action.forward(rows)[:, 1:].std(axis=0)
+    assert spread.max() < 2 * spread.min()  # one map for all would give the last row several times the spread
 
 
 @settings(max_examples=40)

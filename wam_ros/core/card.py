@@ -21,29 +21,45 @@ from wam_ros.core.types import FloatArray
 FORMAT = 1
 
 
+Bounds = tuple[float, ...] | tuple[tuple[float, ...], ...]
+"""(A,) the same for all rows of a chunk, or (K, A) each row its own."""
+
+
 @dataclass(frozen=True)
 class Normaliser:
     """An affine map of each dimension to about -1..1, and back.
 
+    Rows that are differences to the observed state begin small and grow: with one map for all, the first rows,
+    which are the ones executed, would hardly count. So each row may have its own.
+
     Attributes:
         kind: what ``low`` and ``high`` were made from: z_score (mean - std, mean + std), min_max, or
             quantile (1 % and 99 %); the map is the same for all: low to -1, high to +1.
-        low, high: (A,) in the vector's own units.
+        low, high: (A,), or (K, A) row by row of a chunk, in the vector's own units.
         clamp: bound of the normalised value on the way in; 0 for none. The way back is never clamped.
     """
 
     kind: Literal["z_score", "min_max", "quantile"]
-    low: tuple[float, ...]
-    high: tuple[float, ...]
+    low: Bounds
+    high: Bounds
     clamp: float = 5.0
 
     def __post_init__(self) -> None:
-        if len(self.low) != len(self.high):
+        try:
+            low, high = np.array(self.low, dtype=np.float64), np.array(self.high, dtype=np.float64)
+        except ValueError as error:
+            raise ConfigError("normaliser: expected rows of one length; recompute the statistics") from error
+        if low.shape != high.shape:
             raise ConfigError(
-                mismatch("normaliser: high", f"{len(self.low)} values", len(self.high), "give one per dimension")
+                mismatch("normaliser: high", f"the shape of low, {low.shape}", high.shape, "give one per dimension")
             )
-        if not np.isfinite([*self.low, *self.high]).all() or self.clamp < 0:
+        if not (np.isfinite(low).all() and np.isfinite(high).all()) or self.clamp < 0:
             raise ConfigError("normaliser: low, high and clamp must be finite numbers; recompute the statistics")
+
+    @property
+    def shape(self) -> tuple[int, ...]:
+        """(A,) or (K, A)."""
+        return np.shape(self.low)
 
     def _centre_and_scale(self) -> tuple[FloatArray, FloatArray]:
         low, high = np.asarray(self.low), np.asarray(self.high)
@@ -52,22 +68,22 @@ class Normaliser:
         return (low + high) / 2, np.where(half < 5e-5, 1.0, half)
 
     def forward(self, values: FloatArray) -> FloatArray:
-        """Return normalised values (..., A)."""
+        """Return normalised values (..., A), or (..., K, A) where each row has its own map."""
         self._check(values)
         centre, scale = self._centre_and_scale()
         out = (values - centre) / scale
         return np.clip(out, -self.clamp, self.clamp) if self.clamp else out
 
     def inverse(self, normalised: FloatArray) -> FloatArray:
-        """Return values in the vector's own units (..., A)."""
+        """Return values in the vector's own units, of the same shape."""
         self._check(normalised)
         centre, scale = self._centre_and_scale()
         return normalised * scale + centre
 
     def _check(self, values: FloatArray) -> None:
-        if values.shape[-1] != len(self.low):
+        if values.shape[-len(self.shape) :] != self.shape:
             raise ShapeError(
-                mismatch("normaliser: last axis", len(self.low), values.shape[-1], "use the vector of the card")
+                mismatch("normaliser: last axes", self.shape, values.shape, "use the vector or chunk of the card")
             )
 
 
@@ -180,19 +196,15 @@ class Card:
             raise ConfigError(
                 mismatch("card format", FORMAT, self.format, "convert the checkpoint again with this version")
             )
-        for what, layout, normaliser in (
-            ("state", self.state, self.state_normaliser),
-            ("action", self.action, self.action_normaliser),
+        dimensions = (len(self.state.names),), (len(self.action.names),)
+        for what, normaliser, shapes in (
+            ("state", self.state_normaliser, (dimensions[0],)),
+            ("action", self.action_normaliser, (dimensions[1], (self.horizon, *dimensions[1]))),
         ):
-            if len(layout.names) != len(normaliser.low):
-                raise ConfigError(
-                    mismatch(
-                        f"card: {what}_normaliser",
-                        f"{len(layout.names)} dimensions",
-                        len(normaliser.low),
-                        "use the statistics of this layout",
-                    )
-                )
+            if normaliser.shape not in shapes:
+                expected = " or ".join(map(str, shapes))
+                remedy = "use the statistics of this layout"
+                raise ConfigError(mismatch(f"card: {what}_normaliser", expected, normaliser.shape, remedy))
         if "{task}" not in self.prompt_template:
             raise ConfigError(
                 mismatch("card: prompt_template", "a text with {task}", repr(self.prompt_template), "add it")

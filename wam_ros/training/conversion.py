@@ -141,12 +141,10 @@ def _maps(options: argparse.Namespace, robot: Robot) -> Any:
         raise ConfigError("convert: expected --stats, got none; give the dataset_stats.json that came with the weights")
     maps = Normalisers(*(read_dataset_stats(options.stats, part, options.normaliser) for part in ("state", "action")))
     for part, of_stats in zip(("state", "action"), maps, strict=True):
-        if len(of_stats.low) != len(robot.joint_names):
+        if of_stats.shape != (len(robot.joint_names),):
             what = f"{options.stats}: {part} of robot {robot.name}"
             raise ConfigError(
-                mismatch(
-                    what, f"{len(robot.joint_names)} dimensions", len(of_stats.low), "give this robot's statistics"
-                )
+                mismatch(what, f"{len(robot.joint_names)} dimensions", of_stats.shape, "give this robot's statistics")
             )
     return maps
 

@@ -98,15 +98,16 @@ def z_scores(episodes: Sequence[HasVectors]) -> Normalisers:
 
 
 def normalisers(episodes: Sequence[HasVectors], horizon: int, relative: Sequence[bool]) -> Normalisers:
-    """Return z-scores; where rows are relative, quantiles of those of all windows (see :func:`chunks`).
+    """Return z-scores; where rows are relative, quantiles of each row of all windows (see :func:`chunks`).
 
     Arms rest for most of the time, so a move is many deviations of a difference wide: z-scores would cut it off.
+    And a difference grows along the chunk: with one map for all rows the first, which are executed, hardly count.
     """
     if not relative:
         return z_scores(episodes)
     rows = np.concatenate([chunks(e, np.arange(len(e.actions)), horizon, relative) for e in episodes])
-    low, high = np.quantile(rows.reshape(-1, rows.shape[-1]), (0.01, 0.99), axis=0)
-    return Normalisers(z_scores(episodes).state, Normaliser("quantile", tuple(low.tolist()), tuple(high.tolist())))
+    low, high = (tuple(map(tuple, bound.tolist())) for bound in np.quantile(rows, (0.01, 0.99), axis=0))
+    return Normalisers(z_scores(episodes).state, Normaliser("quantile", low, high))
 
 
 def z_score(values: NDArray[np.float64]) -> Normaliser:
