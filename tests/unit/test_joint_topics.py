@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from wam_ros.core.errors import ImplausibleError, ShapeError
+from wam_ros.core.errors import ConfigError, ImplausibleError, ShapeError
 from wam_ros.core.joint_topics import command_topics, fault_of, feedback_topics
 from wam_ros.files.assets import load_robot
 
@@ -89,8 +89,8 @@ def test_one_placeholder_for_all_values_is_no_name():
 
 @pytest.mark.parametrize(
     ("robot", "opened", "closed"),
-    [("r1_lite", 101.8, 0.0), ("ac_one", -3.49, 0.1)],
-    ids=["overtravel", "squeezing"],
+    [("r1_lite", 101.8, 0.0), ("ac_one", -3.49, 0.1), ("ac_one_2023", 5.03, -0.1)],
+    ids=["overtravel", "squeezing", "older arm"],
 )
 def test_what_real_arms_say_at_their_ends_is_believed(robot, opened, closed):
     described = load_robot(robot)
@@ -98,7 +98,7 @@ def test_what_real_arms_say_at_their_ends_is_believed(robot, opened, closed):
     folded = list(described.arms[0].home_rad)
     for topic in grips:
         rest = folded if len(topic.joints) > 1 else []
-        assert topic.believed([*rest, opened])[-1] == pytest.approx(1.02, abs=0.01)
+        assert topic.believed([*rest, opened])[-1] == pytest.approx(1.015, abs=0.015)
         assert topic.believed([*rest, closed])[-1] == pytest.approx(0.0, abs=0.03)
 
 
@@ -109,8 +109,10 @@ def test_what_real_arms_say_at_their_ends_is_believed(robot, opened, closed):
         ("ac_one", 5.0, "left_gripper"),
         ("ac_one", 1.0, "left_gripper"),
         ("ac_one", 80.0, "left_gripper"),
+        ("ac_one_2023", -3.4, "left_gripper"),
+        ("ac_one_2023", 80.0, "left_gripper"),
     ],
-    ids=["tenths", "fives", "shares", "millimetres"],
+    ids=["tenths", "fives", "shares", "millimetres", "newer arm", "older arm in millimetres"],
 )
 def test_a_gripper_in_another_scale_is_not_believed_when_it_is_open(robot, opened, what):
     described = load_robot(robot)
@@ -118,6 +120,31 @@ def test_a_gripper_in_another_scale_is_not_believed_when_it_is_open(robot, opene
     rest = list(described.arms[0].home_rad) if len(topic.joints) > 1 else []
     with pytest.raises(ImplausibleError, match="read the driver's value at both ends"):
         topic.believed([*rest, opened])
+    cause, why = fault_of(topic, [*rest, opened], ())
+    assert cause == f"IMPLAUSIBLE:{what}", "safety refuses to arm with it"
+    assert "correct closed_native and open_native" in why
+
+
+@pytest.mark.parametrize(("robot", "told", "said"), [("ac_one", -3.4, -3.4), ("ac_one_2023", 1.0, 5.0)])
+@pytest.mark.parametrize("opening", [0.0, 0.3, 1.0])
+def test_a_gripper_is_told_in_the_unit_of_commands_and_heard_in_that_of_feedback(robot, told, said, opening):
+    described = load_robot(robot)
+    position = np.array(described.ready_position())
+    for command, feedback, arm in zip(
+        command_topics(described), feedback_topics(described), described.arms, strict=True
+    ):
+        position[command.columns][-1] = opening
+        assert command.to_native(position)[-1] == pytest.approx(told * opening)
+        assert command.to_native_rate(position)[-1] == pytest.approx(told * opening)
+        assert feedback.to_native(position)[-1] == pytest.approx(said * opening)
+        at_the_driver = [*arm.home_rad, command.to_native(position)[-1] * arm.gripper.driver_gain]
+        assert feedback.believed(at_the_driver)[-1] == pytest.approx(opening)
+
+
+@pytest.mark.parametrize("gain", [0.0, -5.0])
+def test_a_driver_that_turns_commands_to_nothing_or_round_is_refused(gain):
+    with pytest.raises(ConfigError, match="driver_gain: expected more than 0"):
+        replace(ROBOT.arms[0].gripper, driver_gain=gain)
 
 
 @pytest.mark.parametrize("robot", ["r1_lite", "ac_one"])

@@ -7,7 +7,7 @@ A gripper may have its own topics or be the last value of its arm's; nothing els
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
@@ -28,7 +28,7 @@ class JointTopic:
         joints: (n,) in the driver's order, which is the robot's.
         columns: where they lie in the robot order.
         lower, upper: (n,) bounds within which positions are believed, grippers normalised.
-        gripper: the gripper that is the last of them, None when there is none.
+        gripper: the gripper that is the last of them, in this topic's unit; None when there is none.
     """
 
     name: str
@@ -128,12 +128,24 @@ def fault_of(topic: JointTopic, values: Sequence[float], names: Sequence[str]) -
 
 def feedback_topics(robot: Robot) -> tuple[JointTopic, ...]:
     """Return the topics that carry joint feedback, arm by arm."""
-    return tuple(t for start, arm in _starts(robot) for t in _topics(arm, start, arm.state, arm.gripper_state))
+    return tuple(
+        t for start, arm in _starts(robot) for t in _topics(arm, start, arm.state, arm.gripper_state, arm.gripper)
+    )
 
 
 def command_topics(robot: Robot) -> tuple[JointTopic, ...]:
     """Return the topics that move the joints, arm by arm."""
-    return tuple(t for start, arm in _starts(robot) for t in _topics(arm, start, arm.command, arm.gripper_command))
+    return tuple(
+        t
+        for start, arm in _starts(robot)
+        for t in _topics(arm, start, arm.command, arm.gripper_command, _commanded(arm.gripper))
+    )
+
+
+def _commanded(grip: Gripper) -> Gripper:
+    """The same gripper in the unit of commands."""
+    gain = grip.driver_gain
+    return replace(grip, closed_native=grip.closed_native / gain, open_native=grip.open_native / gain)
 
 
 def _starts(robot: Robot) -> Iterator[tuple[int, Arm]]:
@@ -143,8 +155,8 @@ def _starts(robot: Robot) -> Iterator[tuple[int, Arm]]:
         start += len(arm.joints) + 1
 
 
-def _topics(arm: Arm, start: int, arm_stream: Stream, gripper_stream: Stream) -> Iterator[JointTopic]:
-    end, grip, limits = start + len(arm.joints), arm.gripper, arm.limits
+def _topics(arm: Arm, start: int, arm_stream: Stream, gripper_stream: Stream, grip: Gripper) -> Iterator[JointTopic]:
+    end, limits = start + len(arm.joints), arm.limits
     lower = np.array([*limits.lower_rad, 0.0]) - [*[limits.feedback_margin_rad] * len(arm.joints), grip.feedback_margin]
     upper = np.array([*limits.upper_rad, 1.0]) + [*[limits.feedback_margin_rad] * len(arm.joints), grip.feedback_margin]
     if gripper_stream.topic == arm_stream.topic:

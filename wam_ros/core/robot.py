@@ -58,7 +58,8 @@ class Gripper:
 
     Attributes:
         joint: its name in the robot order.
-        closed_native, open_native: two-point calibration of the driver's unit.
+        closed_native, open_native: two-point calibration of the driver's unit, as its feedback says it.
+        driver_gain: by what the driver multiplies a command before it is in that unit.
         speed_1_s: largest rate of the normalised opening [1/s].
         latency_s: time from command to motion.
         feedback_margin: how far outside 0..1 feedback is still believed.
@@ -68,6 +69,7 @@ class Gripper:
     joint: str
     closed_native: float
     open_native: float
+    driver_gain: float = 1.0
     speed_1_s: float = 2.0
     latency_s: float = 0.0
     feedback_margin: float = 0.15
@@ -76,6 +78,10 @@ class Gripper:
     def __post_init__(self) -> None:
         if self.closed_native == self.open_native:
             raise ConfigError("gripper: closed_native and open_native are equal; read the driver's value at both ends")
+        if self.driver_gain <= 0:
+            raise ConfigError(
+                mismatch("gripper: driver_gain", "more than 0", self.driver_gain, "1 where commands and feedback agree")
+            )
 
     def to_native(self, opening: float) -> float:
         """Return the driver's value of a normalised opening."""
