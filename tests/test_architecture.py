@@ -5,10 +5,13 @@ from __future__ import annotations
 
 import ast
 import re
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+
+from wam_ros.core.requirements import cure
 
 ROOT = Path(__file__).parents[1]
 PACKAGE = ROOT / "wam_ros"
@@ -90,6 +93,14 @@ def test_imports_only_point_down_the_house(path):
             assert room in HOMES[parts[0]], f"{parts[0]} lives in {sorted(HOMES[parts[0]])}, not in {room}"
         if room == "core":
             assert parts[0] not in CORE_MAY_NOT, f"core is pure: it must not import {name}"
+
+
+@pytest.mark.parametrize("path", FILES, ids=ids)
+def test_whatever_is_imported_and_not_installed_has_a_line_that_cures_it(path):
+    for name in imports(parsed(path)):
+        top = name.partition(".")[0]
+        if top != "wam_ros" and top not in sys.stdlib_module_names:
+            assert cure(ModuleNotFoundError(name=top)), f"{top}: name its package in core/requirements.py"
 
 
 @pytest.mark.parametrize("path", FILES, ids=ids)

@@ -22,6 +22,7 @@ from wam_ros.bench import BENCHES
 from wam_ros.collect import command as recording
 from wam_ros.core.board import Kind
 from wam_ros.core.errors import ConfigError, WamError, mismatch
+from wam_ros.core.requirements import told
 from wam_ros.graph import PROGRAMS, TELEOP_SOURCES, RunOptions
 from wam_ros.training import conversion
 
@@ -41,8 +42,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except KeyboardInterrupt:
         print("wam: interrupted", file=sys.stderr)
         return INTERRUPTED
-    except WamError as error:
-        print(f"wam: {error}", file=sys.stderr)
+    except (WamError, ImportError) as error:
+        print(f"wam: {told(error)}", file=sys.stderr)
         return MISTAKE
 
 

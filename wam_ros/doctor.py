@@ -15,37 +15,13 @@ from pathlib import Path
 
 from wam_ros.core.errors import ConfigError, MissingDependencyError, WamError
 from wam_ros.core.inspection import Finding, inspect
+from wam_ros.core.requirements import PACKAGES, PIP, ROS, WHEELS, Package, cure
 from wam_ros.environment import DDS_PROFILE, additions
 from wam_ros.files.assets import find, load_robot
 
-# Module to distribution and requirement list. A robot's computer needs no twin and no page.
-NEEDED = {
-    "numpy": "numpy",
-    "scipy": "scipy",
-    "yaml": "PyYAML",
-    "xacro": "xacro",
-    "pinocchio": "pin",
-    "ruckig": "ruckig",
-    "cv2": "opencv-python-headless",
-    "mujoco": "mujoco",
-    "matplotlib": "matplotlib",
-    "jinja2": "Jinja2",
-    "av": "av",
-    "rich": "rich",
-}
-# The wheels of OpenCV 5 lack what calibration needs.
-PINNED = {"opencv-python-headless": "opencv-python-headless<5"}
-OPTIONAL = {
-    "viser": ("viser", "the browser view"),
-    "torch": ("torch", "policies with weights"),
-    "safetensors": ("safetensors", "policies with weights"),
-    "pyrealsense2": ("pyrealsense2", "RealSense cameras on this computer"),
-}
 NODES = ("sim_robot", "policy", "motion", "safety")
 #: Five processes with a segment of 64 MB each, and room for one graph that was killed.
 SHARED_MEMORY_MB = 512
-PIP = f"{sys.executable} -m pip"
-WHEELS = f"in the source folder: {PIP} install -c requirements/constraints.txt -r requirements/ros.txt"
 
 
 def examine() -> list[Finding]:
@@ -111,7 +87,7 @@ def _python() -> list[Finding]:
 
 def _ros() -> list[Finding]:
     if find_spec("rclpy") is None:
-        return [Finding("ROS 2", False, "no module rclpy", f"source /opt/ros/DISTRO/setup.bash, or {WHEELS}")]
+        return [Finding("ROS 2", False, "no module rclpy", ROS)]
     distribution = os.environ.get("ROS_DISTRO") or f"wheels, rclpy {_version('ros-rclpy') or _version('rclpy')}"
     lacking = [
         name for name in ("sensor_msgs", "trajectory_msgs", "diagnostic_msgs", "std_srvs") if not find_spec(name)
@@ -121,26 +97,22 @@ def _ros() -> list[Finding]:
 
 
 def _packages() -> list[Finding]:
-    found = [_needed(module, distribution) for module, distribution in NEEDED.items()]
-    for module, (distribution, purpose) in OPTIONAL.items():
-        there = find_spec(module) is not None
-        found.append(
-            Finding(distribution, True, _version(distribution) if there else f"not installed; {purpose} need it")
-        )
-    return found
+    return [_optional(m, p) if p.serves else _needed(m, p) for m, p in PACKAGES.items()]
 
 
-def _needed(module: str, distribution: str) -> Finding:
+def _optional(module: str, package: Package) -> Finding:
+    there = find_spec(module) is not None
+    shown = _version(package.distribution) if there else f"not installed; for {package.serves}"
+    return Finding(package.distribution, True, shown)
+
+
+def _needed(module: str, package: Package) -> Finding:
     """Import it: a compiled package that is there may still lack a system library."""
     try:
         import_module(module)
-    except ModuleNotFoundError as error:
-        return Finding(distribution, False, str(error), f"{PIP} install '{PINNED.get(distribution, distribution)}'")
     except ImportError as error:
-        return Finding(
-            distribution, False, str(error), f"sudo apt-get install libgomp1, or {PIP} install -U {distribution}"
-        )
-    return Finding(distribution, True, _version(distribution) or "there")
+        return Finding(package.distribution, False, str(error), cure(error) or package.installed_by)
+    return Finding(package.distribution, True, _version(package.distribution) or "there")
 
 
 def _torchvision() -> list[Finding]:

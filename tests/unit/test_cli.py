@@ -167,6 +167,33 @@ def test_doctor_names_the_line_that_cures(capsys, monkeypatch, tmp_path):
     assert "ROS domain: export ROS_DOMAIN_ID=0" in said
 
 
+@pytest.mark.parametrize(
+    ("module", "words", "sentence"),
+    [
+        ("pyarrow", ["check", "dataset", "."], "pyarrow, for recording and datasets, is not installed; run: "),
+        ("cv2", ["calibrate", "board"], "cv2 is not installed; run: "),
+        ("mujoco", ["calibrate", "--robot", ROBOT, "--auto"], "mujoco is not installed; run: "),
+        ("std_msgs", ["node", "policy"], "std_msgs is not installed; run: source /opt/ros/DISTRO/setup.bash, or "),
+    ],
+)
+def test_a_package_that_is_not_installed_is_one_sentence_with_its_cure(tmp_path, module, words, sentence):
+    code = f"import sys; sys.modules[{module!r}] = None; from wam_ros import cli; sys.exit(cli.main({words}))"
+    ended = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, cwd=tmp_path, check=False)
+    assert ended.returncode == cli.MISTAKE, ended.stderr
+    assert ended.stderr.startswith(f"wam: the Python module {sentence}")
+    assert ended.stderr.count("\n") == 1
+    assert f"{sys.executable} -m pip install " in ended.stderr
+
+
+def test_an_import_that_fails_by_a_bug_of_ours_keeps_its_traceback(monkeypatch):
+    def broken(options):
+        raise ImportError("cannot import name 'bord' from 'wam_ros.core.board'", name="wam_ros.core.board")
+
+    monkeypatch.setattr("wam_ros.bench.sync.run", broken)
+    with pytest.raises(ImportError, match="bord"):
+        cli.main(["bench", "sync"])
+
+
 def test_a_bench_prints_its_figures_and_writes_them_flat(capsys, tmp_path, monkeypatch):
     monkeypatch.setattr("wam_ros.bench.sync.run", lambda options: {"sets_per_s": 30.0, "method": "leader"})
     assert cli.main(["bench", "sync", "--json", str(tmp_path / "out.json")]) == cli.OK

@@ -11,6 +11,7 @@ from importlib import import_module
 from importlib.metadata import entry_points
 
 from wam_ros.core.errors import ConfigError, MissingDependencyError, mismatch
+from wam_ros.core.requirements import lack
 from wam_ros.policies.base import Backend
 
 GROUP = "wam_ros.backends"
@@ -67,9 +68,8 @@ def _class_of(name: str, target: str) -> type[Backend]:
             raise ConfigError(
                 mismatch(f"backend {name}", "a module", f"no module {missing}", "correct the name")
             ) from error
-        raise MissingDependencyError(
-            f"backend {name} needs the Python package {missing}, which is not installed; pip install {missing}"
-        ) from error
+        unknown = f"the Python module {missing} is not installed; install the package that brings it"
+        raise MissingDependencyError(f"backend {name}: {lack(error) or unknown}") from error
     found = getattr(module, class_name, None)
     if not isinstance(found, type):
         raise ConfigError(
