@@ -13,11 +13,10 @@ from itertools import permutations
 from pathlib import Path
 
 import numpy as np
-from matplotlib.figure import Figure
 from scipy.spatial.transform import Rotation
 
 from wam_ros.core.errors import CalibrationError, ConfigError, mismatch
-from wam_ros.core.overlap import Gaze, meet, surface
+from wam_ros.core.overlap import SCALE, Gaze, meet, surface
 from wam_ros.core.place import Place
 from wam_ros.core.robot import Robot
 from wam_ros.core.transforms import exp, invert, log, rigid
@@ -27,19 +26,19 @@ from wam_ros.files.calibrated import calibrated
 from wam_ros.files.calibration import CalibrationFile, load
 from wam_ros.kinematics.forward import Kinematics
 from wam_ros.kinematics.viewpoints import Viewpoints
+from wam_ros.report.cuts import Cut, cut, draw_cuts
 from wam_ros.sim.board_cell import BoardCell, CellOptions
 from wam_ros.sim.graphics import choose_backend
 from wam_ros.vision.boards import picture, whole_px
 from wam_ros.vision.cloud import Rays
 
-WRONG = np.r_[np.full(3, 0.01 / np.sqrt(3)), np.full(3, np.radians(2) / np.sqrt(3))]
+WRONG = SCALE / np.sqrt(3)
 """Twist of the error: 10 mm and 2 degrees, shared by all axes."""
 SAME_CELL_M = 0.02
 """A calibration is of this cell when its cameras lie nearer than this to the true ones."""
 HEIGHT, BLOCKS, VIEWS, PX_PER_M = 240, 9, 3, 1000
-COLORS = ("#6c7072", "#b3402f", "#2f6f8f")
-SLICE_M = 0.012
-"""Half the thickness of what the picture shows of the clouds, which are cut along x."""
+X_MM, Z_MM = (195, 385), (-52, 25)
+"""What the picture shows of the clouds, which are cut along x through the middle of the board."""
 
 
 @dataclass(frozen=True)
@@ -109,7 +108,7 @@ def compare(path: Path, seed: int, out: Path) -> list[str]:
     _require_same_cell(scenes[0], poses_of(found, scenes[0].position, list(content.cameras)), path)
     ways: dict[str, Robot | None] = {"true": None, "calibrated": found, f"{wrist} 10 mm and 2 deg off": wrong}
     cases = [align(title, scenes, matrices, as_robot) for title, as_robot in ways.items()]
-    draw(cases, out)
+    draw_cuts([Cut(f"{c.title}: {c.median_mm:.1f} mm apart", c.slices) for c in cases], X_MM, Z_MM, out)
     return [*map(str, cases), f"saved {out}"]
 
 
@@ -167,35 +166,9 @@ def align(title: str, scenes: Sequence[Scene], matrices: dict[str, FloatArray], 
     return Alignment(title, median_mm, most_mm, len(found), slices)
 
 
-def draw(cases: Sequence[Alignment], path: Path) -> None:
-    """Draw a cut through the clouds of each case.
-
-    Raises:
-        ConfigError: the picture cannot be written.
-    """
-    figure = Figure(figsize=(11, 2.3), layout="constrained")
-    panels = figure.subplots(1, len(cases), sharex=True, sharey=True)
-    for panel, case in zip(np.atleast_1d(panels), cases, strict=True):
-        for (name, points), color in zip(case.slices.items(), COLORS * len(case.slices), strict=False):
-            panel.plot(*(1e3 * points.T), ".", ms=1.6, color=color, label=name)
-        panel.set_title(f"{case.title}: {case.median_mm:.1f} mm apart", fontsize=10)
-        panel.set_xlabel("x in the base frame [mm]")
-        panel.set_aspect("equal")
-        panel.set_xlim(195, 385)
-        panel.set_ylim(-52, 25)
-    np.atleast_1d(panels)[0].set_ylabel("z [mm]")
-    np.atleast_1d(panels)[0].legend(markerscale=5, fontsize=8, loc="upper right")
-    try:
-        figure.savefig(path, dpi=120)
-    except (OSError, ValueError) as error:
-        raise ConfigError(f"{path}: cannot be written ({error}); choose another place, ending in .png") from error
-
-
 def _sliced(depth_m: DepthImage, K: FloatArray, T_base_camera: FloatArray) -> FloatArray:
-    """(N, 2) x and z of the points within a thin upright slice through the middle of the board."""
-    points = Rays(K, *depth_m.shape).points_in(T_base_camera, depth_m).astype(np.float64)
-    kept = points[np.abs(points[:, 1]) < SLICE_M]
-    return kept[:, [0, 2]]
+    """(N, 2) x and z of the points in a slice through the middle of the board."""
+    return cut(Rays(K, *depth_m.shape).points_in(T_base_camera, depth_m).astype(np.float64))
 
 
 def _tools(robot: Robot) -> set[str]:

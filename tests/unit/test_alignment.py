@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Surfaces of two cameras lie on each other where the cameras are believed to be where they are, and nowhere else."""
+"""Surfaces that a camera sees, or imagines, lie on those that another measures where the cameras are believed to be where they are, and nowhere else."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ def places(tilt_deg: float, height_m: float) -> dict[str, np.ndarray]:
 def figures(poses: dict[str, np.ndarray], scale: float = 1.0) -> dict[str, float]:
     alignment = Alignment(dict.fromkeys(poses, K), ["wrist"], FAR_M)
     depths = {name: ground(T) for name, T in poses.items()}
-    alignment.add({**depths, "wrist": scale * depths["wrist"]}, poses)
+    alignment.add({"wrist": scale * depths["wrist"]}, poses, depths, poses)
     return alignment.figures()
 
 
@@ -51,5 +51,6 @@ def test_metres_that_are_none_show() -> None:
 def test_what_is_too_far_to_be_known_is_no_surface() -> None:
     poses = places(0, 0.4)
     alignment = Alignment(dict.fromkeys(poses, K), ["wrist"], far_m=0.3)
-    alignment.add({name: ground(T) for name, T in poses.items()}, poses)
+    depths = {name: ground(T) for name, T in poses.items()}
+    alignment.add(depths, poses, depths, poses)
     assert alignment.figures() == {}

@@ -11,17 +11,20 @@ from datetime import datetime, timezone
 from pathlib import Path
 from time import perf_counter
 
+import numpy as np
+
 from wam_ros.core.card import Card
 from wam_ros.core.errors import ConfigError, mismatch
 from wam_ros.core.policy import Policy, check_policy_fits
 from wam_ros.core.robot import Robot
+from wam_ros.core.transforms import exp
 from wam_ros.core.types import FloatArray, seconds
 from wam_ros.files.assets import load_policy, load_robot, load_task
 from wam_ros.files.card import checkpoint_folder, read_card
 from wam_ros.files.dataset.fits import require_robot, require_views
 from wam_ros.files.dataset.read import DatasetReader, Recording
 from wam_ros.files.mounts import read_mounts
-from wam_ros.foresight.alignment import Alignment
+from wam_ros.foresight.alignment import WRONG, Alignment
 from wam_ros.foresight.held_out import Moment, Tally, moments
 from wam_ros.foresight.scenes import Scenes
 from wam_ros.kinematics.viewpoints import Viewpoints
@@ -46,7 +49,13 @@ def add_arguments(parser: ArgumentParser) -> None:
     add("--stride", type=int, default=0, help="rows from one observation to the next (default: what is executed)")
     add("--plan", default="recorded", choices=PLANS, help="what is imagined: what was done, or the model's own chunk")
     add("--picture", type=Path, metavar="PNG", help="draw measured and imagined clouds side by side")
-    add("--moment", type=float, default=0.4, help="share of the first episode after which it is drawn (default: 0.4)")
+    add(
+        "--cut",
+        type=Path,
+        metavar="PNG",
+        help="draw a cut through imagined and measured clouds, as calibrated and displaced",
+    )
+    add("--moment", type=float, default=0.4, help="share of the first episode after which is drawn (default: 0.4)")
 
 
 def run(options: Namespace) -> dict[str, float | str]:
@@ -70,12 +79,16 @@ def run(options: Namespace) -> dict[str, float | str]:
         for tally in (everything, tallies[moment.compared.offset_ns]):
             tally.add(moment, scenes, far_m)
         of, seen, k = moment.compared.imagined, moment.compared.seen, moment.compared.frame
-        imagined.add({name: depths[k] for name, depths in (of.depths_m or {}).items()}, scenes.poses(of.positions[k]))
-        measured.add(seen.depths_m, scenes.poses(seen.position))
+        own = {name: depths[k] for name, depths in (of.depths_m or {}).items()}
+        then = seen.depths_m, scenes.poses(seen.position)
+        imagined.add(own, scenes.poses(of.positions[k]), *then)
+        measured.add(*then, *then)
         if number == 0 and moment.start.stamp_ns <= _wanted_ns(recordings[0], options.moment):
             drawn = [*(m for m in drawn if m.start is moment.start), moment]
     if options.picture:
         _draw(options, drawn, scenes)
+    if options.cut:
+        _draw_cut(options.cut, drawn[0], scenes, carried)
     ahead = {
         f"{k}_{round(1e3 * seconds(ns))}ms": v for ns, t in sorted(tallies.items()) for k, v in t.figures().items()
     }
@@ -146,3 +159,32 @@ def _draw(options: Namespace, drawn: list[Moment], scenes: Scenes) -> None:
         clouds = scenes.measured(compared.seen), scenes.imagined(compared.imagined, compared.frame)
         rows.append(Row(seconds(compared.offset_ns), *clouds, scenes.error(compared)))
     draw_clouds(rows, load_task(options.task).workspace, options.picture)
+
+
+def _draw_cut(path: Path, moment: Moment, scenes: Scenes, displaced: list[str]) -> None:
+    from wam_ros.report.cuts import Cut, cut, draw_cuts
+
+    of, seen, k = moment.compared.imagined, moment.compared.seen, moment.compared.frame
+    poses, measured_poses = scenes.poses(of.positions[k]), scenes.poses(seen.position)
+    cases = {"as calibrated": poses, "10 mm and 2 deg off": {name: T @ exp(WRONG) for name, T in poses.items()}}
+    measured = {
+        f"{name}, measured": scenes.points(name, depth_m, measured_poses[name])
+        for name, depth_m in seen.depths_m.items()
+        if name not in displaced
+    }
+    imagined = {
+        title: {
+            f"{n}, imagined": scenes.points(n, d[k], where[n]) for n, d in (of.depths_m or {}).items() if n in displaced
+        }
+        for title, where in cases.items()
+    }
+    known = np.concatenate([np.empty((0, 3)), *imagined["as calibrated"].values()])
+    if not len(known):
+        raise ConfigError("--cut: expected wrist cameras that imagine a surface, got none; choose another --moment")
+    y_m = float(np.sort(known[:, 1])[len(known) // 2])  # of a point: the slice is not empty
+    (left, low), (right, high) = 1e3 * np.percentile(cut(known, y_m), (2, 98), axis=0)
+    clouds = {title: {**measured, **own} for title, own in imagined.items()}
+    cuts = [
+        Cut(title, {name: cut(points, y_m) for name, points in of_case.items()}) for title, of_case in clouds.items()
+    ]
+    draw_cuts(cuts, (left, right), (low - 10, high + 40), path)

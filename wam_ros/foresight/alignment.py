@@ -1,27 +1,27 @@
 # SPDX-License-Identifier: Apache-2.0
-"""How the surfaces that several cameras see, or are imagined to see, lie on each other; and with cameras believed elsewhere.
+"""How surfaces that one camera sees, or is imagined to see, lie on those that another has measured; and if it is believed elsewhere.
 
-Clouds of one time that were made with the right calibration lie on each other. That those of an imagination do too, and lie
-worse when the wrist cameras are displaced, says that its metres are metres and that its views agree on one scene.
+Clouds of one time that were made with the right calibration lie on each other. That what is imagined of the wrist cameras lies on
+what the head camera then measured, and worse with the wrist cameras displaced, says that a model's metres are metres and that its
+views agree with the one scene that comes.
 """
 
 from __future__ import annotations
 
 from collections.abc import Collection, Mapping
-from itertools import permutations
 
 import numpy as np
 
-from wam_ros.core.overlap import Gaze, meet, surface
+from wam_ros.core.overlap import SCALE, Gaze, meet, surface
 from wam_ros.core.transforms import exp
 from wam_ros.core.types import DepthImage, FloatArray
 
-WRONG = np.r_[np.full(3, 0.01 / np.sqrt(3)), np.full(3, np.radians(2) / np.sqrt(3))]
+WRONG = SCALE / np.sqrt(3)
 """Right twist of a camera that is believed 10 mm and 2 degrees from where it is, shared by all axes."""
 
 
 class Alignment:
-    """Distances between surfaces of two cameras, of many moments.
+    """Distances between the surfaces of displaced cameras and those of the others, of many moments.
 
     Args:
         matrices: camera to the (3, 3) camera matrix of its view.
@@ -34,16 +34,33 @@ class Alignment:
         self._apart: list[FloatArray] = []
         self._wrong: list[FloatArray] = []
 
-    def add(self, depths_m: Mapping[str, DepthImage], poses: Mapping[str, FloatArray]) -> None:
-        """Count a moment: (H, W) depth [m] of each camera, and its ``T_base_camera`` (4, 4)."""
-        near_m = {name: np.where(depth < self._far_m, depth, 0) for name, depth in depths_m.items()}
-        elsewhere = {name: T @ exp(WRONG) if name in self._displaced else T for name, T in poses.items()}
-        for found, places in ((self._apart, poses), (self._wrong, elsewhere)):
-            gazes = [Gaze(depth, self._matrices[name], places[name]) for name, depth in near_m.items()]
-            met = (meet(surface(one), other) for one, other in permutations(gazes, 2))
-            found += [m.apart_m for m in met if m is not None]
+    def add(
+        self,
+        depths_m: Mapping[str, DepthImage],
+        poses: Mapping[str, FloatArray],
+        measured_m: Mapping[str, DepthImage],
+        measured_poses: Mapping[str, FloatArray],
+    ) -> None:
+        """Count a moment.
+
+        Args:
+            depths_m: (H, W) depth [m] of the cameras that may be displaced, seen or imagined.
+            poses: their ``T_base_camera`` (4, 4), where the calibration has them.
+            measured_m, measured_poses: the same of the others, as they were measured.
+        """
+        others = [
+            self._gaze(name, d, measured_poses[name]) for name, d in measured_m.items() if name not in self._displaced
+        ]
+        for name, depth_m in depths_m.items():
+            if name in self._displaced:
+                for found, T in ((self._apart, poses[name]), (self._wrong, poses[name] @ exp(WRONG))):
+                    met = (meet(surface(self._gaze(name, depth_m, T)), other) for other in others)
+                    found += [m.apart_m for m in met if m is not None]
 
     def figures(self) -> dict[str, float]:
         """Return the median distance [mm] as calibrated, ``apart_mm``, and displaced, ``apart_wrong_mm``; none where none met."""
         cases = {"apart_mm": self._apart, "apart_wrong_mm": self._wrong}
         return {key: 1e3 * float(np.median(np.abs(np.concatenate(found)))) for key, found in cases.items() if found}
+
+    def _gaze(self, name: str, depth_m: DepthImage, T_base_camera: FloatArray) -> Gaze:
+        return Gaze(np.where(depth_m < self._far_m, depth_m, 0), self._matrices[name], T_base_camera)

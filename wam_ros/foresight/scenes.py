@@ -5,13 +5,16 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
+import numpy as np
+
 from wam_ros.core.foresight import relative_errors
 from wam_ros.core.imagination import Imagination
 from wam_ros.core.robot import Robot
-from wam_ros.core.types import FloatArray
+from wam_ros.core.types import DepthImage, FloatArray
 from wam_ros.foresight.comparison import Compared, Sighted
 from wam_ros.kinematics.forward import Kinematics
-from wam_ros.vision.colored_cloud import Cloud, ColoredClouds, error_colors
+from wam_ros.vision.cloud import Rays
+from wam_ros.vision.colored_cloud import BACKGROUND, Cloud, ColoredClouds, error_colors
 from wam_ros.vision.sight import Sight
 
 
@@ -49,6 +52,11 @@ class Scenes:
         colors = {name: pictures[frame] for name, pictures in imagined.colors.items()}
         depths = {name: pictures[frame] for name, pictures in (imagined.depths_m or {}).items()}
         return self._clouds.make(colors, depths, self.poses(imagined.positions[frame]))
+
+    def points(self, camera: str, depth_m: DepthImage, T_base_camera: FloatArray) -> FloatArray:
+        """Return (N, 3) what one camera alone sees from there, without what lies too far."""
+        near_m = np.where(depth_m < BACKGROUND * self._far_m, depth_m, 0)
+        return Rays(self.intrinsics[camera], *depth_m.shape).points_in(T_base_camera, near_m).astype(np.float64)
 
     def error(self, compared: Compared) -> Cloud:
         """Return what was imagined of a time that has come, from green to red by its relative error, grey where unmeasured."""
