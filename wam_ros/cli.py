@@ -110,6 +110,7 @@ def _add_run(run: argparse.ArgumentParser) -> None:
     shown.add_argument("--headless", action="store_true", help="open no page (the default)")
     shown.add_argument("--view", action="store_true", help="show the run in the browser")
     shown.add_argument("--console", action="store_true", help="show it with the operator's buttons")
+    run.add_argument("--rviz", action="store_true", help="start rviz2 beside it, where ROS has it")
     run.add_argument("--out", type=Path, help="new folder for the results (default: runs/TASK-TIME)")
     run.add_argument("--set", action="append", default=[], metavar="KEY=VALUE", help="as in task.method=c2")
 
@@ -170,9 +171,9 @@ def _run(options: argparse.Namespace) -> int:
     from wam_ros.run import calibrated, play, prepare, show
 
     folder = options.out or Path("runs") / f"{Path(options.task).stem}-{datetime.now():%Y%m%d-%H%M%S}"
-    same = ("robot", "policy", "seed", "pace", "randomise", "disturb", "double", "view", "console", "imagine", "teleop")
+    same = ("robot", "policy", "seed", "pace", "randomise", "disturb", "double", "view", "console", "rviz", "imagine")
     latency_s = None if options.latency_ms is None else options.latency_ms / 1000
-    given = {name: getattr(options, name) for name in (*same, "drift", "record")}
+    given = {name: getattr(options, name) for name in (*same, "teleop", "drift", "record")}
     wished = RunOptions(options.task, declared_latency_s=latency_s, **given)
     plan = prepare(wished, [*options.set, *calibrated(options.calibration)], options.episodes, folder)
     console = Console(highlight=False)

@@ -41,6 +41,10 @@ PROGRAMS = (
 TELEOP_SOURCES = ("leader", "gamepad", "keyboard", "expert")
 #: From what the stand-in sees to what he wants [s]; whether this computer plans as quickly is not asked of a person.
 STAND_IN_S = 0.1
+#: Who may tell where the robot's links are.
+TELLERS = ("viewer", "robot_state_publisher", "robot")
+#: Where the viewer tells robot_state_publisher the joints; a driver may have a ``joint_states`` of its own.
+VIEWER_JOINTS = "viewer/joint_states"
 #: Nodes at the side: the graph goes on when they end.
 _ASIDE = ("viewer", "imagination", "drift", "recorder")
 
@@ -58,6 +62,8 @@ class NodeSpec:
         params: its ROS parameters.
         remaps: relative names to the names of this graph.
         required: the graph ends when this node ends.
+        package: whose executable it is, if not ours.
+        arguments: what else stands on its command line.
     """
 
     name: str
@@ -65,6 +71,8 @@ class NodeSpec:
     params: Mapping[str, Value] = field(default_factory=dict)
     remaps: tuple[tuple[str, str], ...] = ()
     required: bool = True
+    package: str = "wam_ros"
+    arguments: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -83,6 +91,7 @@ class RunOptions:
         double: start the double of a real robot's driver, in the task's scene.
         view: start the browser view at the side.
         console: with the operator's buttons.
+        rviz: start rviz2, and what tells it where the links are.
         imagine: show what the policy imagines to who looks, and measure it against what comes.
         drift: warn when a camera or arm is no longer where it was calibrated.
         teleop: what a person may take over with; empty: nothing.
@@ -101,6 +110,7 @@ class RunOptions:
     double: bool = False
     view: bool = False
     console: bool = False
+    rviz: bool = False
     imagine: bool = False
     drift: bool = False
     teleop: str = ""
@@ -152,6 +162,7 @@ def make_plan(options: RunOptions) -> Plan:
 
     Raises:
         ConfigError: a description is missing or wrong, or they do not fit together.
+        MissingDependencyError: rviz is asked for and is not installed.
     """
     task = load_task(options.task)
     options = replace(
@@ -161,7 +172,12 @@ def make_plan(options: RunOptions) -> Plan:
         declared_latency_s=options.latency_s,
     )
     robot, policy = load_robot(options.robot), load_policy(options.policy)
-    return Plan(robot, task, policy, options, build_graph(robot, task, policy, options))
+    specs = build_graph(robot, task, policy, options)
+    if options.rviz:
+        from wam_ros.rviz_graph import with_rviz  # late: it reads the URDF, which nobody else needs here
+
+        specs = with_rviz(specs, robot)
+    return Plan(robot, task, policy, options, specs)
 
 
 def build_graph(robot: Robot, task: Task, policy: Policy, options: RunOptions) -> tuple[NodeSpec, ...]:
@@ -200,8 +216,10 @@ def build_graph(robot: Robot, task: Task, policy: Policy, options: RunOptions) -
         stand_in = {**about_task, "policy": "expert", "declared_latency_s": STAND_IN_S, "measured": False}
         stand_in |= {"staged": True} if options.double else {}
         line["teleop"] = stand_in if options.teleop == "expert" else by_hand
-    if options.view or options.console:
-        line["viewer"] = {**about_task, **({"console": True} if options.console else {})}
+    if options.view or options.console or options.rviz:
+        own = robot.publishes_frames and not (robot.simulated or options.double)
+        line["viewer"] = {**about_task, "frames": "robot" if own else "viewer"}
+        line["viewer"] |= {"console": True} if options.console else {} if options.view else {"port": 0}
     if options.drift:
         line["drift"] = {**about_robot}
     if options.imagine:

@@ -32,6 +32,7 @@ ARGUMENTS = {
     "latency_ms": ("", "declared inference latency; empty: 190 in lockstep, as fast as can be in realtime"),
     "view": ("false", "start the browser view"),
     "console": ("false", "start the browser view with the operator's buttons; their token is logged"),
+    "rviz": ("false", "start rviz2, and robot_state_publisher where ROS has it"),
     "imagine": ("false", "show what the policy imagines, and measure it against what comes"),
     "teleop": ("", "what a person may take over with: leader, gamepad, keyboard or expert; empty: nothing"),
     "record": ("", "folder of the dataset to record into; empty: no recorder"),
@@ -53,11 +54,12 @@ CALIBRATION_ARGUMENTS = {
 def node_keywords(spec: NodeSpec) -> dict[str, Any]:
     """Return the keywords of ``launch_ros.actions.Node`` for a node of the graph."""
     return {
-        "package": "wam_ros",
+        "package": spec.package,
         "executable": spec.target,
         "name": spec.name,
         "parameters": [dict(spec.params)],
         "remappings": list(spec.remaps),
+        **({"arguments": list(spec.arguments)} if spec.arguments else {}),
     }
 
 
@@ -78,6 +80,7 @@ def options_from(task: str, arguments: dict[str, str]) -> RunOptions:
         double=arguments["double"].lower() == "true",
         view=arguments["view"].lower() == "true",
         console=arguments["console"].lower() == "true",
+        rviz=arguments["rviz"].lower() == "true",
         imagine=arguments["imagine"].lower() == "true",
         teleop=arguments["teleop"],
         record=arguments["record"],

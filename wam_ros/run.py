@@ -181,7 +181,8 @@ def play(
 
 def _say_where(plan: Plan, console: Console) -> None:
     """Print where the page is, and what opens its buttons."""
-    for page in (spec.params for spec in plan.specs if spec.name == "viewer"):
+    pages = (spec.params for spec in plan.specs if spec.name == "viewer" and spec.params.get("port") != 0)
+    for page in pages:
         opens = f"    token: {page['token']}" if page.get("console") else ""
         console.print(f"look at http://127.0.0.1:{page.get('port', 8080)}{opens}", soft_wrap=True, markup=False)
 

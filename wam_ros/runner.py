@@ -21,6 +21,7 @@ from types import TracebackType
 import yaml
 
 from wam_ros.core.errors import WamError
+from wam_ros.files.packages import program
 from wam_ros.graph import NodeSpec
 from wam_ros.ros.orphan import RUNNER_PID
 from wam_ros.shared_memory import remove_abandoned, segments_of
@@ -51,7 +52,8 @@ def command(spec: NodeSpec, params_file: Path) -> list[str]:
     """Return the command line of a node; parameters travel as a file because ``-p`` re-reads strings as numbers."""
     remaps = [("__node", spec.name), *spec.remaps]
     arguments = [word for a, b in remaps for word in ("-r", f"{a}:={b}")]
-    start = [sys.executable, "-m", "wam_ros", "node", spec.target]
+    ours = [sys.executable, "-m", "wam_ros", "node", spec.target]
+    start = ours if spec.package == "wam_ros" else [str(program(spec.package, spec.target)), *spec.arguments]
     return [*start, "--ros-args", *arguments, "--params-file", str(params_file)]
 
 

@@ -163,11 +163,15 @@ class Robot(Node):
             publisher.publish(JointState(position=topic.to_native(self.robot.ready_position()).tolist()))
 
 
+def make_viewer(context, robot, **params) -> ViewerNode:
+    values = {"robot": robot.name, "task": "towel_fold", "port": 0} | params
+    overrides = [Parameter(name, value=value) for name, value in values.items()]
+    return ViewerNode(context=context, parameter_overrides=overrides)
+
+
 @pytest.fixture
 def scene(ros_context, robot):
-    values = {"robot": robot.name, "task": "towel_fold", "port": 0}
-    overrides = [Parameter(name, value=value) for name, value in values.items()]
-    viewer, peer = ViewerNode(context=ros_context, parameter_overrides=overrides), Robot(ros_context, robot)
+    viewer, peer = make_viewer(ros_context, robot), Robot(ros_context, robot)
     with spinning(ros_context, viewer, peer) as executor:
         yield executor, viewer, peer
 
@@ -220,9 +224,7 @@ def test_the_stop_button_asks_safety(scene):
 
 def test_the_page_shows_what_the_graph_says(ros_context, robot):
     port = free_port()
-    values = {"robot": robot.name, "task": "towel_fold", "port": port}
-    overrides = [Parameter(name, value=value) for name, value in values.items()]
-    viewer, peer = ViewerNode(context=ros_context, parameter_overrides=overrides), Robot(ros_context, robot)
+    viewer, peer = make_viewer(ros_context, robot, port=port), Robot(ros_context, robot)
     with (
         spinning(ros_context, viewer, peer) as executor,
         connect(
@@ -255,3 +257,34 @@ def test_without_the_message_package_there_is_no_tf_and_no_error(ros_context, ro
         links.publish(robot.ready_position(), 0)
         assert links.available is (transform_message() is not None)
         assert links.available is any(topic == "/tf" for topic, _ in node.get_topic_names_and_types())
+
+
+def tells(node) -> set[str]:
+    """Topics of frames on which a node has a publisher."""
+    own = node.get_publisher_names_and_types_by_node(node.get_name(), "/")
+    return {topic for topic, _ in own} & {"/tf", "/tf_static", "/robot_description", "/viewer/joint_states"}
+
+
+def test_robot_state_publisher_is_told_every_joint_by_its_name_and_nobody_else_tells_frames(ros_context, robot):
+    viewer, peer = make_viewer(ros_context, robot, frames="robot_state_publisher"), Robot(ros_context, robot)
+    heard: list[JointState] = []
+    peer.create_subscription(JointState, "viewer/joint_states", heard.append, STATE)
+    with spinning(ros_context, viewer, peer) as executor:
+        wait_until(executor, lambda: peer.speak() or bool(heard))
+        assert tells(viewer) == {"/viewer/joint_states"}
+    urdf = yourdfpy.URDF.load(io.StringIO(urdf_text(robot)))
+    joints = dict(zip(heard[-1].name, heard[-1].position, strict=True))
+    assert joints.keys() == set(urdf.actuated_joint_names)
+    urdf.update_cfg(joints)
+    for arm in robot.arms:
+        drawn = urdf.get_transform(arm.tool_frame, robot.base_frame)
+        assert drawn == pytest.approx(Kinematics(robot).tool_pose(robot.ready_position(), arm), abs=1e-6)
+        assert {finger: joints[finger] for finger in arm.gripper.fingers} == pytest.approx(arm.gripper.fingers)
+
+
+def test_where_the_robots_software_tells_its_frames_the_viewer_tells_none(ros_context, robot):
+    viewer = make_viewer(ros_context, robot, frames="robot")
+    assert tells(viewer) == set()
+    viewer.destroy_node()
+    with pytest.raises(ConfigError, match="frames: expected viewer, robot_state_publisher or robot, got 'me'"):
+        make_viewer(ros_context, robot, frames="me")

@@ -91,6 +91,7 @@ def test_launch_arguments_stand_for_the_same_plan_as_the_command_line(options):
         "record": options.record,
         "console": str(options.console).lower(),
         "imagine": str(options.imagine).lower(),
+        "rviz": str(options.rviz).lower(),
     }
     assert make_plan(options_from(options.task, given)) == make_plan(options)
 

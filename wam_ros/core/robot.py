@@ -35,13 +35,8 @@ class JointLimits:
     feedback_margin_rad: float = 0.1
 
     def __post_init__(self) -> None:
-        sizes = {
-            len(self.lower_rad),
-            len(self.upper_rad),
-            len(self.velocity_rad_s),
-            len(self.acceleration_rad_s2),
-            len(self.jerk_rad_s3),
-        }
+        lists = (self.lower_rad, self.upper_rad, self.velocity_rad_s, self.acceleration_rad_s2, self.jerk_rad_s3)
+        sizes = {len(values) for values in lists}
         if len(sizes) != 1:
             raise ConfigError(
                 mismatch("limits", "lists of one length", sorted(sizes), "give one value per joint in every list")
@@ -229,6 +224,7 @@ class Robot:
         stamp_source: the driver's stamps, or the time of arrival where its clock is not synchronised with ours.
         domains: ROS domains in which units of this robot have been found; ``wam doctor`` looks there.
         idle_publishers: nodes that own publishers of the command topics and are known never to use them.
+        publishes_frames: its software tells all its links on ``/tf``; then nobody else may.
         habits: of the driver.
         calibration: its calibration file, beside the robot's own; what it says is then in force. Empty: none.
         frames: URDF frames whose place is known better than the URDF's, as a calibration found them.
@@ -249,6 +245,7 @@ class Robot:
     stamp_source: Literal["header", "receive"] = "header"
     domains: tuple[int, ...] = ()
     idle_publishers: tuple[str, ...] = ()
+    publishes_frames: bool = False
     habits: Habits = Habits()
     calibration: str = ""
     frames: dict[str, Place] = field(default_factory=dict)

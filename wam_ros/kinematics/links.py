@@ -18,6 +18,8 @@ class Links:
 
     Attributes:
         names: (L,) pairs of parent and child link.
+        joints: (N,) names of all joints that move.
+        root: the link that hangs on none.
     """
 
     def __init__(self, robot: Robot) -> None:
@@ -27,6 +29,8 @@ class Links:
         self._q = locked_position(robot, self._model)
         bodies = [i for i, frame in enumerate(self._model.frames) if frame.type == pin.FrameType.BODY]
         pairs = [(self._parent(child), child) for child in bodies]
+        self.root = str(self._model.frames[bodies[0]].name)
+        self.joints = tuple(self._model.names)[1:]
         self._pairs = [(parent, child) for parent, child in pairs if parent is not None]
         frames = self._model.frames
         self.names = tuple((frames[parent].name, frames[child].name) for parent, child in self._pairs)
@@ -38,6 +42,16 @@ class Links:
         placed = self._data.oMf
         poses: FloatArray = np.array([placed[a].actInv(placed[b]).homogeneous for a, b in self._pairs])
         return poses
+
+    def values(self, position: FloatArray) -> FloatArray:
+        """(N,) positions of all joints, [rad] or [m], for (J,) positions in robot order."""
+        set_position(self._robot, self._model, self._q, position)
+        values: FloatArray = np.array([self._angle(joint) for joint in self._model.joints[1:]])
+        return values
+
+    def _angle(self, joint: pin.JointModel) -> float:
+        q = self._q[joint.idx_q : joint.idx_q + joint.nq]
+        return float(q[0] if joint.nq == 1 else np.arctan2(q[1], q[0]))  # one without ends is a cosine and a sine
 
     def _parent(self, frame: int) -> int | None:
         """The link that a link hangs on; None for the root."""

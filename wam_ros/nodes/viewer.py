@@ -15,13 +15,12 @@ from secrets import token_urlsafe
 from typing import TYPE_CHECKING, Any
 
 from rclpy.node import Node
-from std_msgs.msg import String
 from visualization_msgs.msg import MarkerArray
 
 from wam_ros.core.task import Task
 from wam_ros.core.types import FloatArray, Trajectory
 from wam_ros.files.assets import load_robot, load_task
-from wam_ros.kinematics.description import urdf_text
+from wam_ros.graph import TELLERS, VIEWER_JOINTS
 from wam_ros.kinematics.forward import Kinematics
 from wam_ros.kinematics.path import tool_paths
 from wam_ros.ros.clouds import ERROR, IMAGINED, MEASURED, CloudListener
@@ -31,7 +30,7 @@ from wam_ros.ros.markers import box_marker, committed_markers, state_marker
 from wam_ros.ros.params import declare, parameter
 from wam_ros.ros.qos import LATCHED
 from wam_ros.ros.requests import Requests
-from wam_ros.ros.tf import LinkBroadcaster
+from wam_ros.ros.tf import teller
 from wam_ros.ros.timebase import steady_clock
 from wam_ros.view.slots import Slots
 from wam_ros.vision.colored_cloud import Cloud
@@ -61,6 +60,7 @@ class ViewerParams:
     port: int = parameter(8080, description="of the page, on this computer only; 0: no page", lower=0, upper=65535)
     console: bool = parameter(False, description="also the operator's buttons")
     token: str = parameter("", description="that opens the operator's buttons; empty: a new one, which is logged")
+    frames: str = parameter("viewer", description=f"who tells where the links are: {', '.join(TELLERS)}")
     rate_hz: float = parameter(10.0, description="pace of what is shown", unit="Hz", lower=1.0, upper=60.0)
 
 
@@ -76,9 +76,8 @@ class ViewerNode(Node):
         self._slots = Slots()
         self._figures: dict[str, str] = {}
         self._inferences = ""
-        self._links = LinkBroadcaster(self, self._robot)
+        self._links = teller(self, self._robot, params.frames, VIEWER_JOINTS)
         self._markers = self.create_publisher(MarkerArray, "markers", LATCHED)
-        self.create_publisher(String, "robot_description", LATCHED).publish(String(data=urdf_text(self._robot)))
         workspace = self.create_publisher(MarkerArray, "markers/workspace", LATCHED)
         workspace.publish(MarkerArray(markers=[box_marker(task.workspace, self._robot.base_frame, self._now_ns())]))
         self._wishes: SimpleQueue[tuple[str, bool | str | None]] = SimpleQueue()
@@ -152,7 +151,8 @@ class ViewerNode(Node):
             self._show_console(self._console, news.statuses)
 
     def _show_joints(self, stamp_ns: int, position: FloatArray) -> None:
-        self._links.publish(position, stamp_ns)
+        if self._links is not None:
+            self._links.publish(position, stamp_ns)
         if self._page is not None:
             self._page.show_joints(position)
 

@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
-"""All links of the robot on ``/tf``, where the message package for it is installed.
+"""Where all links of the robot are, for rviz: on ``/tf`` where its message package is installed, or as joints for who tells it.
 
-Nothing in this package reads ``/tf``: kinematics come from the URDF. It serves rviz.
+Nothing in this package reads ``/tf``: kinematics come from the URDF.
 """
 
 from __future__ import annotations
@@ -12,12 +12,59 @@ from typing import Any
 from geometry_msgs.msg import TransformStamped
 from rclpy.node import Node
 from scipy.spatial.transform import Rotation
+from sensor_msgs.msg import JointState
+from std_msgs.msg import String
 
+from wam_ros.core.errors import ConfigError, mismatch
 from wam_ros.core.robot import Robot
 from wam_ros.core.types import FloatArray
+from wam_ros.kinematics.description import urdf_text
 from wam_ros.kinematics.links import Links
 from wam_ros.ros.convert import ns_to_stamp
 from wam_ros.ros.qos import EVENT, LATCHED
+
+
+def teller(node: Node, robot: Robot, who: str, joints_topic: str) -> LinkBroadcaster | JointBroadcaster | None:
+    """Return what a node has to tell so that all links are known once; None where others do it, with a description of theirs.
+
+    Args:
+        node: that publishes.
+        robot: whose links.
+        who: tells the links: ``viewer`` (this node), ``robot_state_publisher`` (of the joints told here) or ``robot``.
+        joints_topic: on which that one hears the joints.
+
+    Raises:
+        ConfigError: somebody else.
+    """
+    if who == "viewer":
+        node.create_publisher(String, "robot_description", LATCHED).publish(String(data=urdf_text(robot)))
+        return LinkBroadcaster(node, robot)
+    if who == "robot_state_publisher":
+        return JointBroadcaster(node, robot, joints_topic)
+    if who != "robot":
+        known = "viewer, robot_state_publisher or robot"
+        raise ConfigError(mismatch(f"{node.get_name()}: frames", known, repr(who), "choose one"))
+    return None
+
+
+class JointBroadcaster:
+    """Publishes every joint of the URDF, fingers included, by its name and in its unit: for robot_state_publisher.
+
+    Args:
+        node: that publishes.
+        robot: whose URDF is used.
+        topic: of JointState.
+    """
+
+    def __init__(self, node: Node, robot: Robot, topic: str) -> None:
+        self._links = Links(robot)
+        self._publisher = node.create_publisher(JointState, topic, EVENT)
+
+    def publish(self, position: FloatArray, stamp_ns: int) -> None:
+        """Publish all joints at (J,) positions in robot order."""
+        message = JointState(name=list(self._links.joints), position=self._links.values(position).tolist())
+        message.header.stamp = ns_to_stamp(stamp_ns)
+        self._publisher.publish(message)
 
 
 class LinkBroadcaster:
