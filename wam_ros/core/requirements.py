@@ -77,7 +77,9 @@ def package_of(module: str) -> Package | None:
 def of_ros(module: str) -> bool:
     """Whether a module comes with ROS 2."""
     top = module.partition(".")[0]
-    return top in ("rclpy", "launch", "launch_ros", "std_srvs") or top.endswith(("_msgs", "_interfaces"))
+    return top in ("rclpy", "ament_index_python", "launch", "launch_ros", "std_srvs") or top.endswith(
+        ("_msgs", "_interfaces")
+    )
 
 
 def cure(error: ImportError) -> str:
