@@ -20,6 +20,7 @@ NODES = [
     "calibration",
     "double",
     "camera_realsense",
+    "arms",
 ]
 
 

@@ -32,12 +32,13 @@ ROOMS: dict[str, set[str]] = {
     "sim": LIBRARY,
     "ros": LIBRARY,
     "realsense": {"core"},
+    "arms": {"core"},
     "report": LIBRARY,
     "view": LIBRARY,
     "foresight": LIBRARY | {"policies"},
     "nodes": LIBRARY
     | {"policies", "teleoperation", "training", "calibration", "foresight", "sim", "ros", "report", "view", "graph"}
-    | {"realsense"},
+    | {"realsense", "arms"},
     "calibration": LIBRARY,
     "collect": LIBRARY | {"policies", "sim"},
     "bench": LIBRARY

@@ -35,6 +35,7 @@ PROGRAMS = (
     "calibration",
     "double",
     "camera_realsense",
+    "arms",
 )
 
 #: What a person may lead the arms with; the scripted expert stands in for him.

@@ -14,6 +14,7 @@ import numpy as np
 
 from wam_ros.core.errors import ConfigError, mismatch
 from wam_ros.core.place import Place
+from wam_ros.core.sdk import Sdk
 from wam_ros.core.types import FloatArray, frozen
 
 
@@ -226,6 +227,7 @@ class Robot:
         idle_publishers: nodes that own publishers of the command topics and are known never to use them.
         publishes_frames: its software tells all its links on ``/tf``; then nobody else may.
         habits: of the driver.
+        sdk: the vendor's library that moves the arms here; none: a driver does.
         calibration: its calibration file, beside the robot's own; what it says is then in force. Empty: none.
         frames: URDF frames whose place is known better than the URDF's, as a calibration found them.
     """
@@ -247,6 +249,7 @@ class Robot:
     idle_publishers: tuple[str, ...] = ()
     publishes_frames: bool = False
     habits: Habits = Habits()
+    sdk: Sdk | None = None
     calibration: str = ""
     frames: dict[str, Place] = field(default_factory=dict)
 

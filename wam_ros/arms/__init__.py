@@ -1,0 +1,2 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Arms that this computer moves itself, through their vendor's library."""
