@@ -10,6 +10,7 @@ import pytest
 
 pytest.importorskip("mujoco", reason="the board stands on the twin's table")
 
+from tests.hand_support import Hand
 from wam_ros.calibration.captures import BOARD, Captures
 from wam_ros.calibration.conductor import Conductor
 from wam_ros.calibration.errands import Doing, Manner
@@ -161,6 +162,18 @@ def test_moved_by_hand_it_looks_at_every_new_rest_once_and_says_where_to_go_next
     play.until(lambda: play.conductor.survey.poses == 2)
     assert play.conductor.figures()["lacks"]
     assert play.conductor.figures()["poses_head"] == 1, "what stands still before what stands still counts once"
+
+
+def test_who_follows_the_advice_by_hand_brings_something_new_each_time(robot):
+    play = Play(robot, drive=False)
+    hand, conductor, play.leads = Hand(play.room.robot), play.conductor, False
+    play.until(lambda: conductor.survey.poses == 1)
+    for pose in range(2, 10):
+        told = conductor.told
+        play.room.position = hand.follow(conductor.advice, play.room.position)
+        play.until(lambda told=told: conductor.told > told)
+        assert conductor.survey.poses == pose, conductor.news
+        assert "sees the same as before" not in conductor.news, "what stands still is no news"
 
 
 def test_arms_that_never_arrive_do_not_hold_up_the_tour(robot):

@@ -21,6 +21,8 @@ CANDIDATES = 40
 BEFORE_PROPOSING = 6
 NEW_M, NEW_RAD = 0.01, 0.05
 """A carried camera that has moved less since an earlier picture sees the same again, and it would count twice."""
+NEAR_M, NEAR_RAD = 0.04, 0.15
+"""As exactly as a hand brings a tool to a place that it was told in words: such a view has been seen."""
 
 Tell = Callable[[str], None]
 
@@ -87,26 +89,35 @@ class Tour:
 
     def advise(self, position: FloatArray) -> str:
         """Say to a person where to move a tool from a (J,) position; empty while the board is unknown, and in the end."""
+        if self.board is None:
+            return ""
         wanting = [c for c in self._carried() if self.taken[c] < self.poses]
-        if self.board is None or not wanting:
+        for camera in wanting:
+            here = self._tool(camera, position)
+            left = [v for v in self._views(camera) if not _within(here, self._tool(camera, v), NEAR_M, NEAR_RAD)]
+            self._left[camera] = left
+        wanting = [camera for camera in wanting if self._left[camera]]
+        if not wanting:
             return ""
         camera = min(wanting, key=lambda c: self.taken[c])
-        views = self._views(camera)
-        if not views:
-            return ""
-        move = invert(self._tool(camera, position)) @ self._tool(camera, views[self._best(camera)])
+        move = invert(self._tool(camera, position)) @ self._tool(camera, self._left[camera][self._best(camera)])
         return f"{camera}: move the tool of arm {self.captures.carriers[camera]} by {directions(move)} (its own axes)"
 
     def take(self, position: FloatArray, pictures: Mapping[str, ByteImage], *, held_out: bool) -> list[str]:
         """Look at the pictures taken with the joints at a (J,) position; return the cameras whose pictures count."""
-        seen = []
+        seen: list[Sighting] = []
+        repeated: list[str] = []
         for camera, picture in pictures.items():
+            if why := self._repeats(camera, position, held_out):
+                repeated.append(f"{camera}: {why}")
+                continue
             try:
-                self._require_new(camera, position, held_out)
                 seen.append(self.captures.see(camera, picture))
             except CalibrationError as error:
                 self._tell(f"{camera}: {error}")
         self._begun = True
+        for complaint in repeated if not seen else ():  # else nobody expected anything of what stands still
+            self._tell(complaint)
         if seen:
             self.captures.add(position, seen, held_out=held_out)
         if self.board is None:
@@ -121,16 +132,14 @@ class Tour:
     def _tool(self, camera: str, position: FloatArray) -> FloatArray:
         return self.captures.views.tools(position)[self.captures.carriers[camera]]
 
-    def _require_new(self, camera: str, position: FloatArray, held_out: bool) -> None:
+    def _repeats(self, camera: str, position: FloatArray, held_out: bool) -> str:
+        """Say why a picture would only show what an earlier one shows; empty when it is new."""
         if not self.captures.carriers[camera]:
-            if (camera, held_out) in self._fixed:
-                raise CalibrationError("sees the same as before; it stands still, and counts once")
-            return
+            counted = (camera, held_out) in self._fixed
+            return "sees the same as before; it stands still, and counts once" if counted else ""
         tool = self._tool(camera, position)
-        for earlier in self._from[camera]:
-            twist = log(invert(earlier) @ tool)
-            if np.linalg.norm(twist[:3]) < NEW_M and np.linalg.norm(twist[3:]) < NEW_RAD:
-                raise CalibrationError("sees the same as before; move it by a hand's breadth, or turn it")
+        near = any(_within(earlier, tool, NEW_M, NEW_RAD) for earlier in self._from[camera])
+        return "sees the same as before; move it by a hand's breadth, or turn it" if near else ""
 
     def _count(self, camera: str, position: FloatArray, held_out: bool) -> None:
         self.taken[camera] += 1
@@ -166,6 +175,12 @@ class Tour:
         sizes = {name: (optics.width, optics.height) for name, optics in self.captures.optics.items()}
         proposal = propose(self.captures.session.problem(), solution, candidates, sizes)
         return 0 if proposal is None else proposal.index
+
+
+def _within(a: FloatArray, b: FloatArray, distance_m: float, angle_rad: float) -> bool:
+    """Whether two poses (4, 4) are no farther from each other."""
+    twist = log(invert(a) @ b)
+    return bool(np.linalg.norm(twist[:3]) < distance_m and np.linalg.norm(twist[3:]) < angle_rad)
 
 
 def directions(T_tool_goal: FloatArray) -> str:
