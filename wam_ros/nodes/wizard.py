@@ -18,6 +18,7 @@ from std_srvs.srv import SetBool, Trigger
 from wam_ros.calibration.survey import camera_lines
 from wam_ros.core.errors import CalibrationError, RunError
 from wam_ros.core.robot import Robot
+from wam_ros.core.safety import TELEOP
 from wam_ros.report.witness import Witness
 from wam_ros.ros.arming import Arming
 from wam_ros.ros.executor import LeanExecutor
@@ -27,8 +28,9 @@ from wam_ros.ros.terminal import Terminal
 from wam_ros.ros.wait import Patience, Waiter
 
 #: Keys of the terminal: what they ask for, and its explanation.
-KEYS = {"c": "capture", "s": "solve", "d": "discard"}
+KEYS = {"c": "capture", "d": "discard"}
 HELP = "keys: c look now · s solve, verify and save · d forget all and begin anew · q leave"
+LED_HELP = " · t take over, or hand back · a arm again"
 #: A solution of many cameras on a slow computer [s].
 SOLVING_S = 300.0
 
@@ -48,12 +50,13 @@ def lead_through(robot: Robot, move: str, console: Console, *, check: Callable[[
         RunError: something never came.
         ConfigError: there is no terminal.
     """
-    with node_of_its_own(Wizard, robot, console, check) as wizard:
-        wizard.get_ready(arm=move != "hand")
+    with node_of_its_own(Wizard, robot, move, console, check) as wizard:
+        wizard.get_ready()
         with ExitStack() as whatever_happens:
             whatever_happens.callback(wizard.arming.let_go)
-            wizard.capture(move == "drive", by_keys)
-            wizard.solve_and_save()
+            wizard.capture(by_keys)
+            while not wizard.save(final=not by_keys):
+                wizard.capture(by_keys)
             whatever_happens.pop_all()
         if move != "hand":
             wizard.arming.disarm()
@@ -66,22 +69,20 @@ class Wizard(Node):
         arming: readies and arms the graph.
     """
 
-    def __init__(self, robot: Robot, console: Console, check: Callable[[], None], **node_args: Any) -> None:
+    def __init__(self, robot: Robot, move: str, console: Console, check: Callable[[], None], **node_args: Any) -> None:
         clock = Parameter("use_sim_time", value=robot.simulated)
         super().__init__("wizard", parameter_overrides=[clock], **node_args)
-        self._robot, self._console, self._patience = robot, console, Patience()
+        self._robot, self._move, self._console, self._patience = robot, move, console, Patience()
         self._spinner = LeanExecutor(context=self.context)
         self._spinner.add_node(self)
         self._waiter = Waiter(self._spinner, check)
         self._witness = Witness(robot, lambda: int(self.get_clock().now().nanoseconds))
         SideListener(self, robot, self._witness, [])
         self.arming = Arming(self, self._waiter, self._witness, self._wait_for, self._patience)
-        self._asked = {
-            name: self.create_client(Trigger, f"calibrate/{name}")
-            for name in ("capture", "solve", "verify", "save", "discard")
-        }
-        self._play = self.create_client(SetBool, "sim/play")
-        self._told, self._advice = 0, ""
+        names = ("capture", "solve", "verify", "save", "discard")
+        self._asked = {name: self.create_client(Trigger, f"calibrate/{name}") for name in names}
+        self._play, self._takeover = (self.create_client(SetBool, name) for name in ("sim/play", "takeover"))
+        self._told, self._advice, self._cause = 0, "", ""
 
     def destroy_node(self) -> None:
         """Leave the graph."""
@@ -90,34 +91,26 @@ class Wizard(Node):
 
     # -- the way through -------------------------------------------------------------------
 
-    def get_ready(self, *, arm: bool) -> None:
+    def get_ready(self) -> None:
         """Wait until the calibration can see; arm where the arms are to be commanded."""
         for name in ("calibration", "motion", "safety"):
-            self._await_report(name)
+            self.arming.await_report(name)
         self._wait_for("camera_info of every camera")
         self._waiter.until(
             lambda: self._figures().get("state", "BLIND") != "BLIND", self._patience.arm_s, lambda: self._figure("news")
         )
-        if arm:
+        if self._move != "hand":
             self.arming.arm()
         if self._robot.simulated:
             self._waiter.call(self._play, SetBool.Request(data=True))
 
-    def _await_report(self, name: str) -> None:
-        self._wait_for(f"node {name}")
-        self._waiter.until(
-            lambda: bool(self._witness.report(name).values),
-            self._patience.ready_s,
-            lambda: f"node {name} never reported on diagnostics; look at its log",
-        )
-
-    def capture(self, drives: bool, by_keys: bool) -> None:
+    def capture(self, by_keys: bool) -> None:
         """Tell what happens until it is enough."""
         terminal = Terminal() if by_keys else None
         if terminal is not None:
-            self._console.print(HELP, style="dim", highlight=False)
+            self._console.print(HELP + LED_HELP * (self._move == "teleop"), style="dim", highlight=False)
         try:
-            while not self._enough(drives, terminal):
+            while not self._enough(terminal):
                 self._tell()
                 self._waiter.gulp()
         finally:
@@ -125,31 +118,50 @@ class Wizard(Node):
             if terminal is not None:
                 terminal.close()
 
-    def solve_and_save(self) -> None:
-        """Solve, verify and save."""
+    def save(self, *, final: bool) -> bool:
+        """Solve, verify and save; what cannot be believed is final, or is said and False is returned."""
         if self._figure("verified") != "1":
             self._ask("solve")
         self._waiter.until(self._solved, SOLVING_S, lambda: "the calibration was never solved; look at its node's log")
         # The outcome comes from who was asked: the status that tells it as news may be later than the file.
         for name in ("verify", "save"):
             answer = self._waiter.call(self._asked[name], Trigger.Request())
-            if not answer.success:
+            if final and not answer.success:
                 raise CalibrationError(answer.message)
             self._console.print(answer.message, highlight=False, markup=False, soft_wrap=True)
+            if not answer.success:
+                return False
+        return True
 
-    def _enough(self, drives: bool, terminal: Terminal | None) -> bool:
-        if drives and self._witness.state == "STOPPED":
-            raise RunError(f"safety has stopped the arms: {self._witness.cause}; nothing is saved")
+    def _enough(self, terminal: Terminal | None) -> bool:
+        self._mind_stops(terminal)
         for key in terminal.read() if terminal is not None else "":
             if key == "q":
                 raise KeyboardInterrupt
             if key == "s":
                 return True
-            if key in KEYS:
-                self._console.print(self._ask(KEYS[key]), style="dim", highlight=False)
-        if drives:
+            self._say(self._heed(key))
+        if self._move == "drive":
             return self._figure("finished") == "1" and self._figure("state") == "WAITING"
         return terminal is None and self._figures().get("lacks") == ""
+
+    def _mind_stops(self, terminal: Terminal | None) -> None:
+        """A stop is the end, unless somebody is there who can arm again."""
+        cause = self._witness.cause if self._move != "hand" and self._witness.state == "STOPPED" else ""
+        if cause and (self._move == "drive" or terminal is None):
+            raise RunError(f"safety has stopped the arms: {cause}; nothing is saved")
+        if cause not in ("", self._cause):
+            self._say(f"safety has stopped the arms: {cause}; cure it, then press a to arm again; no pose is lost")
+        self._cause = cause
+
+    def _heed(self, key: str) -> str:
+        """Do what a key asks for, and return the answer."""
+        if key in KEYS:
+            return self._ask(KEYS[key])
+        if key == "t" and self._move == "teleop":
+            wish = self._witness.report("motion").values.get("source") != TELEOP
+            return str(self._waiter.call(self._takeover, SetBool.Request(data=wish)).message)
+        return self.arming.ask() if key == "a" and self._move == "teleop" else ""
 
     def _solved(self) -> bool:
         answer = self._waiter.call(self._asked["verify"], Trigger.Request())
@@ -167,7 +179,11 @@ class Wizard(Node):
         return self._figures().get(name, "")
 
     def _wait_for(self, what: str) -> None:
-        self._console.print(f"waiting for {what}", style="dim", highlight=False)
+        self._say(f"waiting for {what}")
+
+    def _say(self, text: str) -> None:
+        if text:
+            self._console.print(text, style="dim", highlight=False, markup=False)
 
     def _tell(self) -> None:
         told, advice = int(self._figure("told") or 0), self._figure("advice")
@@ -177,7 +193,7 @@ class Wizard(Node):
             for line in camera_lines(self._figures(), [camera.name for camera in self._robot.cameras]):
                 self._console.print(f"  {line}", highlight=False, markup=False, soft_wrap=True)
             if self._figure("lacks"):
-                self._console.print(f"  still: {self._figure('lacks')}", style="dim", highlight=False, markup=False)
+                self._say(f"  still: {self._figure('lacks')}")
         if advice != self._advice:
             self._advice = advice
             if advice:

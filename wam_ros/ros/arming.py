@@ -80,7 +80,7 @@ class Arming:
     def get_ready(self) -> None:
         """Wait until every node reports and the policy can infer."""
         for name in ACTORS:
-            self._await_report(name)
+            self.await_report(name)
         self._on_wait("the policy to load")
         self._waiter.until(
             lambda: self._seen.report("policy").values.get("active") == "1",
@@ -99,6 +99,11 @@ class Arming:
         for name in ("motion", "policy"):
             self._await_live(name)
 
+    def ask(self) -> str:
+        """Ask safety once, after a stop as well, and return its answer."""
+        self._armed()
+        return self._answer
+
     def disarm(self) -> None:
         """Take the consent back, and wait until the arms rest; time must run for that."""
         self._waiter.call(self._arm, SetBool.Request(data=False))
@@ -113,7 +118,8 @@ class Arming:
         """Take the consent back without waiting for an answer: whoever asks will not be there to hear it."""
         self._arm.call_async(SetBool.Request(data=False))
 
-    def _await_report(self, name: str) -> None:
+    def await_report(self, name: str) -> None:
+        """Wait until a node says something of itself."""
         self._on_wait(f"node {name}")
         self._waiter.until(
             lambda: bool(self._seen.report(name).values),
