@@ -60,14 +60,38 @@ def test_the_command_says_where_the_camera_is_and_how_sure_that_is(tmp_path, cap
     assert "held out: 2 samples" in said
 
 
-def test_the_wrong_kind_of_samples_is_named(tmp_path):
+def in_millimetres(*sides):
+    def spoil(row):
+        for side in sides:
+            for axis in "xyz":
+                row[side]["translation"][axis] *= 1000
+
+    return spoil
+
+
+def inverted(row):
+    pose = row["robot"]
+    t = [pose["translation"][axis] for axis in "xyz"]
+    q = [pose["rotation"][axis] for axis in "xyzw"]
+    row["robot"] = as_pose(invert(rigid(Rotation.from_quat(q).as_matrix(), np.array(t))))
+
+
+@pytest.mark.parametrize(
+    ("spoil", "words"),
+    [
+        (in_millimetres("tracking"), "millimetres"),
+        (in_millimetres("robot"), "tool position: expected metres, less than 10, got .*; millimetres must be divided"),
+        (in_millimetres("robot", "tracking"), "tool position: expected metres, less than 10, got .*; millimetres must"),
+        (inverted, "poses of one side are inverted.*or the camera is beside the robot and was said to be on the tool"),
+    ],
+)
+def test_the_wrong_kind_of_samples_is_named(tmp_path, spoil, words):
     path, _ = samples(tmp_path, on_tool=True)
     text = yaml.safe_load(path.read_text())
     for row in text["samples"]:
-        for axis in "xyz":
-            row["tracking"]["translation"][axis] *= 1000
+        spoil(row)
     path.write_text(yaml.safe_dump(text))
-    with pytest.raises(CalibrationError, match="millimetres"):
+    with pytest.raises(CalibrationError, match=words):
         calibrate(load_samples(path, on_tool=True))
 
 
