@@ -98,6 +98,21 @@ def test_each_row_of_differences_fills_the_same_range():
     assert spread.max() < 2 * spread.min()  # one map for all would give the last row several times the spread
 
 
+@pytest.mark.parametrize("relative", [(), (True, False)])
+def test_a_state_that_strays_is_led_back_to_the_same_positions(relative):
+    (episode,) = reach_episodes(SMALL, 1, 0, 40)
+    embed = lambda _: torch.zeros(SMALL.text_length, SMALL.video.text_dim)  # noqa: E731
+    maps, codec = normalisers([episode], SMALL.horizon, relative), windows_of(SMALL, count=1)[1]
+    batch = Windows([episode], SMALL, maps, embed, 0.1, relative).batch(range(20), codec)
+    seen = maps.state.inverse(batch.observed.proprio.double().numpy())
+    strays = (seen - episode.states[:20]).std() / (np.subtract(maps.state.high, maps.state.low).mean() / 2)
+    assert 0.07 < strays < 0.13
+    rows = maps.action.inverse(batch.actions.double().numpy())
+    positions = rows + seen[:, None] * np.array(relative or (False, False))
+    wanted = chunks(episode, np.arange(20), SMALL.horizon, ())
+    np.testing.assert_allclose(positions, wanted, atol=1e-5)
+
+
 @settings(max_examples=40)
 @given(st.lists(st.booleans(), min_size=1, max_size=20))
 def test_every_window_ends_before_the_next_error(examples):

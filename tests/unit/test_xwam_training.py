@@ -27,7 +27,7 @@ from wam_ros.models.xwam.model import build
 from wam_ros.models.xwam.params import sized
 from wam_ros.models.xwam.sampling import Plan, noise_for
 from wam_ros.training.ans import draw_times
-from wam_ros.training.data import z_scores
+from wam_ros.training.data import normalisers, z_scores
 from wam_ros.training.demonstrations import Demonstrations
 from wam_ros.training.options import TrainOptions
 from wam_ros.training.spec import load_spec, train
@@ -84,10 +84,11 @@ def test_the_gap_has_the_released_distribution_before_the_shift(drawn):
     assert shifted(0.5, 5.0) == pytest.approx(5 / 6)
 
 
-def windows(params, episodes, noise=0.0):
+def windows(params, episodes, noise=0.0, relative=()):
     codecs = fitted(episodes, params, CODING)
     embed = lambda text: torch.full((params.text_length, params.dit.text_dim), float(len(text)))  # noqa: E731
-    return DeepWindows(episodes, params, z_scores(episodes), CODING, embed, noise), codecs
+    maps = normalisers(episodes, params.horizon, relative)
+    return DeepWindows(episodes, params, maps, CODING, embed, noise, relative), codecs
 
 
 @pytest.fixture
@@ -105,6 +106,20 @@ def test_a_window_knows_what_lies_after_the_end(material):
     states = z_scores(material.episodes[:1]).state.forward(material.episodes[0].states)
     np.testing.assert_allclose(batch.observed.state[0], states[0], rtol=1e-5, atol=1e-6)
     np.testing.assert_allclose(batch.states[0], states[[4, 8]], rtol=1e-5, atol=1e-6)
+
+
+def test_only_the_observed_state_strays_and_differences_lead_back(material):
+    relative = (True,) * SMALL.action_dim
+    maps = normalisers(material.episodes, SMALL.horizon, relative)
+    made = (windows(SMALL, material.episodes, noise, relative) for noise in (0.0, 0.1))
+    strict, straying = (of_kind.batch([0, 3], codecs) for of_kind, codecs in made)
+    torch.testing.assert_close(straying.states, strict.states)
+    assert 0.02 < (straying.observed.state - strict.observed.state).std() < 0.3
+    wanted, found = (
+        maps.action.inverse(b.actions.double().numpy()) + maps.state.inverse(b.observed.state.double().numpy())[:, None]
+        for b in (strict, straying)
+    )
+    np.testing.assert_allclose(found, wanted, atol=1e-5)
 
 
 def test_depth_pictures_are_the_inverse_of_metres(material):

@@ -77,7 +77,13 @@ class HasVectors(Protocol):
         ...
 
 
-def chunks(episode: HasVectors, starts: NDArray[np.int64], horizon: int, relative: Sequence[bool]) -> FloatArray:
+def chunks(
+    episode: HasVectors,
+    starts: NDArray[np.int64],
+    horizon: int,
+    relative: Sequence[bool],
+    seen: FloatArray | None = None,
+) -> FloatArray:
     """Return (N, K, A) the rows of the windows that begin at (N,) rows; after the end the last one is repeated.
 
     Args:
@@ -85,10 +91,23 @@ def chunks(episode: HasVectors, starts: NDArray[np.int64], horizon: int, relativ
         starts: rows.
         horizon: K.
         relative: (A,) True where a row is the difference to the state observed at the window's begin; () for nowhere.
+        seen: (N, P) what is observed there; None: the states as recorded.
     """
     rows = np.minimum(starts[:, None] + np.arange(horizon), len(episode.actions) - 1)
-    begins = episode.states[starts, None] * np.array(relative, dtype=np.float64) if relative else 0.0
+    seen = episode.states[starts] if seen is None else seen
+    begins = seen[:, None] * np.array(relative, dtype=np.float64) if relative else 0.0
     return np.asarray(episode.actions[rows] - begins)
+
+
+def strayed(states: FloatArray, normaliser: Normaliser, deviation: float) -> FloatArray:
+    """Return (N, P) states with noise of this normalised deviation, drawn anew from torch's generator.
+
+    What is asked for stays where it is; so a model learns to come back from where it should not be.
+    """
+    if not deviation:
+        return states
+    noise = deviation * torch.randn(states.shape, dtype=torch.float64).numpy()
+    return states + normaliser.inverse(noise) - normaliser.inverse(np.zeros_like(noise))
 
 
 def z_scores(episodes: Sequence[HasVectors]) -> Normalisers:
@@ -124,7 +143,7 @@ class Windows:
         params: picture size, horizon, latent frames.
         normalisers: of state and action.
         embed: prompt to (L, text_dim) text embedding; asked once for each prompt.
-        state_noise: standard deviation of what is added to the normalised state, drawn anew for each batch.
+        state_noise: how far the observed state strays, see :func:`strayed`.
         relative: (A,) where rows are differences to the observed state, see :func:`chunks`.
     """
 
@@ -155,8 +174,6 @@ class Windows:
         state, actions = (torch.from_numpy(np.stack([p[k] for p in parts])).float() for k in (1, 2))
         rows_valid, frames_valid = (torch.from_numpy(np.stack([p[k] for p in parts])) for k in (3, 4))
         text = torch.stack([self._texts[p[5]] for p in parts])
-        if self._state_noise:
-            state = state + self._state_noise * torch.randn_like(state)
         observed = Observed(latents[:, :, :1], pictures[:, :, 0], text, state)
         return Batch(observed, latents[:, :, 1:], actions, rows_valid, frames_valid)
 
@@ -167,10 +184,11 @@ class Windows:
         rows = n + np.arange(self._params.horizon)
         frames = n + self._frame_offsets
         of_latent = frames[1:].reshape(self._params.latent.frames - 1, -1)
+        seen = strayed(episode.states[[n]], self._maps.state, self._state_noise)
         return (
             episode.frames[np.minimum(frames, last)],
-            self._maps.state.forward(episode.states[n]),
-            self._maps.action.forward(chunks(episode, np.array([n]), len(rows), self._relative)[0]),
+            self._maps.state.forward(seen[0]),
+            self._maps.action.forward(chunks(episode, np.array([n]), len(rows), self._relative, seen)[0]),
             rows < end,
             # A latent frame is supervised unless all of its pictures are padding, as released.
             (of_latent < end).any(axis=1),

@@ -22,7 +22,7 @@ from wam_ros.core.errors import DatasetError, mismatch
 from wam_ros.models.xwam.checkpoint import Codecs
 from wam_ros.models.xwam.model import Observed
 from wam_ros.models.xwam.params import XWamParams
-from wam_ros.training.data import Normalisers, chunks
+from wam_ros.training.data import Normalisers, chunks, strayed
 from wam_ros.training.examples import places
 from wam_ros.training.xwam_objective import XWamBatch
 
@@ -79,7 +79,7 @@ class DeepWindows:
         normalisers: of state and action.
         coding: of the depth pictures.
         embed: prompt to (L, text_dim) text embedding; asked once for each prompt.
-        state_noise: standard deviation of what is added to the observed state, drawn anew for each batch.
+        state_noise: how far the observed state strays, see :func:`wam_ros.training.data.strayed`.
         relative: (A,) where rows are differences to the observed state, see :func:`wam_ros.training.data.chunks`.
     """
 
@@ -115,10 +115,9 @@ class DeepWindows:
         clip = stacked("frames").permute(0, 2, 5, 1, 3, 4).float() / 127.5 - 1
         deep = stacked("depths").float().transpose(1, 2)[:, :, None].expand(-1, -1, 3, -1, -1, -1)
         latents, states = codecs.pictures.encode_clip(clip), stacked("states").float()
-        seen = states[:, 0] + self._state_noise * torch.randn_like(states[:, 0])
         text = torch.stack([self._texts[self._episodes[self._starts[i][0]].prompt] for i in indices])
         return XWamBatch(
-            Observed(latents[:, :, :1], clip[:, :, :, 0], text, seen),
+            Observed(latents[:, :, :1], clip[:, :, :, 0], text, states[:, 0]),
             latents[:, :, 1:],
             stacked("actions").float(),
             states[:, 1:],
@@ -134,12 +133,14 @@ class DeepWindows:
         last = len(episode.frames) - 1
         rows, frames = n + np.arange(self._params.horizon), n + self._frame_offsets
         states, shown = n + self._state_offsets, np.minimum(frames, last)
+        shown_states = episode.states[np.minimum(states, last)]
+        seen = strayed(shown_states[:1], self._maps.state, self._state_noise)
         later = (frames[1:].reshape(self._params.latent.frames - 1, -1) < end).any(axis=1)
         return _Window(
             episode.frames[shown],
             self._coding.forward(episode.depths_m[shown].astype(np.float64)),
-            self._maps.state.forward(episode.states[np.minimum(states, last)]),
-            self._maps.action.forward(chunks(episode, np.array([n]), len(rows), self._relative)[0]),
+            self._maps.state.forward(np.concatenate((seen, shown_states[1:]))),
+            self._maps.action.forward(chunks(episode, np.array([n]), len(rows), self._relative, seen)[0]),
             rows < end,
             states < end,
             np.concatenate(([True], later)),
