@@ -5,6 +5,8 @@ from __future__ import annotations
 
 import gc
 import os
+import pty
+import sys
 from collections.abc import Iterator
 from typing import Any
 
@@ -62,3 +64,13 @@ def ros_context() -> Iterator[Any]:
     rclpy.try_shutdown(context=context)
     # What a failed test still holds would go on speaking in the domain of the next one.
     gc.collect()
+
+
+@pytest.fixture
+def keyboard(monkeypatch: pytest.MonkeyPatch) -> Iterator[int]:
+    """The end of a person's terminal at which keys are pressed."""
+    keys, line = pty.openpty()
+    with os.fdopen(line) as stdin:
+        monkeypatch.setattr(sys, "stdin", stdin)
+        yield keys
+    os.close(keys)

@@ -5,8 +5,6 @@ from __future__ import annotations
 
 import io
 import os
-import pty
-import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import replace
@@ -120,16 +118,6 @@ def playing(context, robot, deeds: Callable[[Graph], Deeds]) -> Iterator[Graph]:
 @pytest.fixture
 def one_camera(robot):
     return replace(robot, cameras=(robot.camera("left_wrist"),), leader_camera="left_wrist")
-
-
-@pytest.fixture
-def keyboard(monkeypatch):
-    """The end of a terminal at which keys are pressed."""
-    keys, line = pty.openpty()
-    with os.fdopen(line) as stdin:
-        monkeypatch.setattr(sys, "stdin", stdin)
-        yield keys
-    os.close(keys)
 
 
 def test_led_by_a_leader_arm_neither_a_stop_nor_a_solution_too_early_costs_a_pose(ros_context, one_camera, keyboard):
