@@ -151,9 +151,7 @@ class Wizard(Node):
         if cause and (self._move == "drive" or terminal is None):
             raise RunError(f"safety has stopped the arms: {cause}; nothing is saved")
         if cause not in ("", self._cause):
-            self._say(
-                f"safety has stopped the arms: {cause}; cure it, then press a to arm again, with a leader arm where the arms stand; no pose is lost"
-            )
+            self._say(f"safety has stopped the arms: {cause}; cure it, press a, lead on from there; no pose is lost")
         self._cause = cause
 
     def _heed(self, key: str) -> str:
