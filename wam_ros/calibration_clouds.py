@@ -16,7 +16,7 @@ import numpy as np
 from scipy.spatial.transform import Rotation
 
 from wam_ros.core.errors import CalibrationError, ConfigError, mismatch
-from wam_ros.core.overlap import SCALE, Gaze, meet, surface
+from wam_ros.core.overlap import Gaze, meet, surface
 from wam_ros.core.place import Place
 from wam_ros.core.robot import Robot
 from wam_ros.core.transforms import exp, invert, log, rigid
@@ -24,6 +24,7 @@ from wam_ros.core.types import DepthImage, FloatArray
 from wam_ros.files.assets import load_robot
 from wam_ros.files.calibrated import calibrated
 from wam_ros.files.calibration import CalibrationFile, load
+from wam_ros.foresight.alignment import WRONG
 from wam_ros.kinematics.forward import Kinematics
 from wam_ros.kinematics.viewpoints import Viewpoints
 from wam_ros.report.cuts import Cut, cut, draw_cuts
@@ -32,8 +33,6 @@ from wam_ros.sim.graphics import choose_backend
 from wam_ros.vision.boards import picture, whole_px
 from wam_ros.vision.cloud import Rays
 
-WRONG = SCALE / np.sqrt(3)
-"""Twist of the error: 10 mm and 2 degrees, shared by all axes."""
 SAME_CELL_M = 0.02
 """A calibration is of this cell when its cameras lie nearer than this to the true ones."""
 HEIGHT, BLOCKS, VIEWS, PX_PER_M = 240, 9, 3, 1000

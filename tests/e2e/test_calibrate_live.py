@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import io
 import os
+from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import replace
@@ -130,7 +131,7 @@ def graph(plan: CalibrationPlan, *others: Callable[..., Node]) -> Iterator[dict[
         rclpy.try_shutdown(context=context)
 
 
-class Person(Node):
+class Person(Node, ABC):
     """Moves an arm where the calibration says, a little at each tick.
 
     Attributes:
@@ -158,9 +159,9 @@ class Person(Node):
         told, self.goal = self.status["told"], self._hand.follow(self.status["advice"], self._feedback.position)
         yield lambda: self.status["told"] != told and self.status["advice"]
 
+    @abstractmethod
     def put(self, position: np.ndarray) -> None:
         """Bring the arms to (J,) a position nearby."""
-        raise NotImplementedError
 
     def _on_tick(self) -> None:
         if self._at is None:

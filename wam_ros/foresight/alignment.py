@@ -9,6 +9,7 @@ views agree with the one scene that comes.
 from __future__ import annotations
 
 from collections.abc import Collection, Mapping
+from dataclasses import replace
 
 import numpy as np
 
@@ -51,11 +52,11 @@ class Alignment:
         others = [
             self._gaze(name, d, measured_poses[name]) for name, d in measured_m.items() if name not in self._displaced
         ]
-        for name, depth_m in depths_m.items():
-            if name in self._displaced:
-                for found, T in ((self._apart, poses[name]), (self._wrong, poses[name] @ exp(WRONG))):
-                    met = (meet(surface(self._gaze(name, depth_m, T)), other) for other in others)
-                    found += [m.apart_m for m in met if m is not None]
+        for name in self._displaced & depths_m.keys():
+            seen = surface(self._gaze(name, depths_m[name], poses[name]))
+            elsewhere = replace(seen, T_base_body=poses[name] @ exp(WRONG))
+            for found, one in ((self._apart, seen), (self._wrong, elsewhere)):
+                found += [met.apart_m for met in (meet(one, other) for other in others) if met is not None]
 
     def figures(self) -> dict[str, float]:
         """Return the median distance [mm] as calibrated, ``apart_mm``, and displaced, ``apart_wrong_mm``; none where none met."""
