@@ -116,17 +116,25 @@ def z_scores(episodes: Sequence[HasVectors]) -> Normalisers:
     return Normalisers(z_score(states), z_score(actions))
 
 
-def normalisers(episodes: Sequence[HasVectors], horizon: int, relative: Sequence[bool]) -> Normalisers:
+def normalisers(
+    episodes: Sequence[HasVectors], horizon: int, relative: Sequence[bool], state_noise: float = 0.0
+) -> Normalisers:
     """Return z-scores; where rows are relative, quantiles of each row of all windows (see :func:`chunks`).
 
     Arms rest for most of the time, so a move is many deviations of a difference wide: z-scores would cut it off.
     And a difference grows along the chunk: with one map for all rows the first, which are executed, hardly count.
+    What strays is led back by rows far wider than any that was demonstrated: the quantiles count them, too.
     """
+    maps = z_scores(episodes)
     if not relative:
-        return z_scores(episodes)
-    rows = np.concatenate([chunks(e, np.arange(len(e.actions)), horizon, relative) for e in episodes])
+        return maps
+    windows = (
+        chunks(e, np.arange(len(e.actions)), horizon, relative, strayed(e.states, maps.state, state_noise))
+        for e in episodes
+    )
+    rows = np.concatenate(list(windows))
     low, high = (tuple(map(tuple, bound.tolist())) for bound in np.quantile(rows, (0.01, 0.99), axis=0))
-    return Normalisers(z_scores(episodes).state, Normaliser("quantile", low, high))
+    return Normalisers(maps.state, Normaliser("quantile", low, high))
 
 
 def z_score(values: NDArray[np.float64]) -> Normaliser:

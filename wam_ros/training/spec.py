@@ -152,7 +152,7 @@ def _prepared(spec: TrainSpec, folder: Path) -> _Prepared:
     episodes = material.episodes
     codec = PixelCodec(params.latent)
     codec.fit(_pictures(episodes))
-    maps = normalisers(episodes, params.horizon, material.relative)
+    maps = normalisers(episodes, params.horizon, material.relative, material.state_noise)
     embed = lambda text: _embedded(text, params)  # noqa: E731
     windows = Windows(episodes, params, maps, embed, material.state_noise, material.relative)
     return _Prepared(params, material, codec, maps, windows)

@@ -102,7 +102,7 @@ def train_xwam(spec: XWamSpec, folder: Path, command: str = "", *, quiet: bool =
     torch.manual_seed(spec.options.seed)
     params, material = spec.params(), spec.material(folder)
     codecs = fitted(material.episodes, params, spec.depth)
-    maps = normalisers(material.episodes, params.horizon, material.relative)
+    maps = normalisers(material.episodes, params.horizon, material.relative, material.state_noise)
 
     def embed(text: str) -> torch.Tensor:
         return hashed_text(text, params.text_length, params.dit.text_dim)[0]
