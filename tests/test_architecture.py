@@ -6,10 +6,9 @@ from __future__ import annotations
 import ast
 import re
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from functools import cache
 from pathlib import Path
-
-import pytest
 
 from wam_ros.core.requirements import cure
 
@@ -79,14 +78,30 @@ def parsed(path: Path) -> ast.Module:
     return ast.parse(path.read_text(encoding="utf-8"))
 
 
-def ids(path: Path) -> str:
-    return str(path.relative_to(ROOT))
+@cache
+def imported(path: Path) -> frozenset[str]:
+    return frozenset(imports(parsed(path)))
 
 
-@pytest.mark.parametrize("path", FILES, ids=ids)
+def for_every_file(law: Callable[[Path], None]) -> Callable[[], None]:
+    """One test of what holds for each file: thousands of small ones would cost more than what they look at."""
+
+    def test() -> None:
+        broken = []
+        for path in FILES:
+            try:
+                law(path)
+            except AssertionError as fault:
+                broken.append(f"{path.relative_to(ROOT)}: {fault}")
+        assert not broken, "\n".join(broken)
+
+    return test
+
+
+@for_every_file
 def test_imports_only_point_down_the_house(path):
     room = room_of(path)
-    for name in imports(parsed(path)):
+    for name in imported(path):
         parts = name.split(".")
         if parts[0] == "wam_ros" and len(parts) > 1 and room in ROOMS and parts[1] != room:
             assert parts[1] in ROOMS[room], f"{room} must not import {name}"
@@ -96,15 +111,15 @@ def test_imports_only_point_down_the_house(path):
             assert parts[0] not in CORE_MAY_NOT, f"core is pure: it must not import {name}"
 
 
-@pytest.mark.parametrize("path", FILES, ids=ids)
+@for_every_file
 def test_whatever_is_imported_and_not_installed_has_a_line_that_cures_it(path):
-    for name in imports(parsed(path)):
+    for name in imported(path):
         top = name.partition(".")[0]
         if top != "wam_ros" and top not in sys.stdlib_module_names:
             assert cure(ModuleNotFoundError(name=top)), f"{top}: name its package in core/requirements.py"
 
 
-@pytest.mark.parametrize("path", FILES, ids=ids)
+@for_every_file
 def test_a_file_is_one_room_and_a_function_one_thought(path):
     limit = 200 if room_of(path) == "nodes" else 300
     lines = path.read_text(encoding="utf-8").count("\n")
@@ -115,13 +130,13 @@ def test_a_file_is_one_room_and_a_function_one_thought(path):
             assert size <= 50, f"{node.name} has {size} lines, at most 50"
 
 
-@pytest.mark.parametrize("path", FILES, ids=ids)
+@for_every_file
 def test_names_say_what_they_hold(path):
     assert path.stem not in BANNED_NAMES
     assert path.parent.name not in BANNED_NAMES
 
 
-@pytest.mark.parametrize("path", FILES, ids=ids)
+@for_every_file
 def test_no_robot_is_named_in_code(path):
     text = path.read_text(encoding="utf-8").lower()
     vendors = {"galaxea", "r1_lite", "r1lite", "ac_one", "arx"}
@@ -132,7 +147,7 @@ def test_no_robot_is_named_in_code(path):
         )
 
 
-@pytest.mark.parametrize("path", FILES, ids=ids)
+@for_every_file
 def test_what_is_public_is_documented_and_annotated(path):
     tree = parsed(path)
     assert ast.get_docstring(tree), "the module has no docstring"
@@ -145,7 +160,7 @@ def test_what_is_public_is_documented_and_annotated(path):
                 assert node.returns is not None, f"{node.name} has no return annotation"
 
 
-@pytest.mark.parametrize("path", FILES, ids=ids)
+@for_every_file
 def test_every_file_carries_its_licence_line(path):
     assert path.read_text(encoding="utf-8").startswith("# SPDX-License-Identifier: Apache-2.0\n")
 

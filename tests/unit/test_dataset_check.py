@@ -2,6 +2,7 @@
 """Every way in which a dataset can be wrong is named, and nothing is changed by looking."""
 
 import json
+import shutil
 from dataclasses import replace
 from pathlib import Path
 
@@ -20,23 +21,29 @@ from wam_ros.files.dataset.dataset import Dataset
 from wam_ros.files.load import to_data
 
 
-@pytest.fixture
+@pytest.fixture(scope="module")
 def twin(robot):
     return small(robot)
 
 
-@pytest.fixture
+@pytest.fixture(scope="module")
 def layout(twin):
     return small_layout(twin)
 
 
-@pytest.fixture
-def root(tmp_path, twin, layout):
-    dataset = Dataset(tmp_path / "set", layout, twin)
+@pytest.fixture(scope="module")
+def recorded(twin, layout, tmp_path_factory):
+    dataset = Dataset(tmp_path_factory.mktemp("recorded") / "set", layout, twin)
     for count in (8, 6, 5):
         record(dataset, twin, layout, count)
     dataset.release()
     return dataset.root
+
+
+@pytest.fixture
+def root(recorded, tmp_path):
+    """A dataset of its own for each test to spoil."""
+    return shutil.copytree(recorded, tmp_path / "set")
 
 
 def problems(root, layout=None, **options):
