@@ -8,6 +8,7 @@ BENCHES: dict[str, str] = {
     "sync": "wam_ros.bench.sync",
     "images": "wam_ros.bench.images",
     "runtime": "wam_ros.bench.runtime",
+    "drivers": "wam_ros.bench.drivers",
     "seams": "wam_ros.bench.seams",
     "model": "wam_ros.bench.model",
     "imagination": "wam_ros.bench.imagination",

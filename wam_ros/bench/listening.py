@@ -19,32 +19,56 @@ from wam_ros.ros.observe import ObservationSource
 DISCOVERY_S = 2.0
 
 
+class Listener:
+    """A node in this process, beside a robot that speaks.
+
+    Attributes:
+        node: to subscribe with.
+    """
+
+    def __init__(self, kind: type[SingleThreadedExecutor]) -> None:
+        self._context = rclpy.Context()
+        rclpy.init(context=self._context, args=[], signal_handler_options=SignalHandlerOptions.NO)
+        self.node, self._executor = Node("listener", context=self._context), kind(context=self._context)
+        self._executor.add_node(self.node)
+
+    def __enter__(self) -> Listener:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._executor.shutdown()
+        self.node.destroy_node()
+        rclpy.try_shutdown(context=self._context)
+
+    def spin(self, seconds: float) -> None:
+        """Take in what comes for a while."""
+        end_s = monotonic() + seconds
+        while monotonic() < end_s:
+            self._executor.spin_once(timeout_sec=0.1)
+
+
 def us_per_message(robot: Robot, kind: type[SingleThreadedExecutor], seconds: float) -> float:
     """Return the CPU time for each message of a robot that is speaking [us], synchronising included.
 
     Raises:
         RunError: the robot is silent.
     """
-    context = rclpy.Context()
-    rclpy.init(context=context, args=[], signal_handler_options=SignalHandlerOptions.NO)
-    node, executor = Node("listener", context=context), kind(context=context)
     heard: list[int] = []
-    source = ObservationSource(
-        node, robot, on_observation=lambda _: None, on_sample=lambda _, stamp_ns: heard.append(stamp_ns)
-    )
-    executor.add_node(node)
-    try:
-        _spin(executor, DISCOVERY_S)
+    with Listener(kind) as listener:
+        source = ObservationSource(
+            listener.node,
+            robot,
+            on_observation=lambda _: None,
+            on_sample=lambda _, stamp_ns: heard.append(stamp_ns),
+        )
+        listener.spin(DISCOVERY_S)
         count, begun_s = len(heard), thread_time()
-        _spin(executor, seconds)
-        if len(heard) == count:
-            raise RunError("bench runtime: the synthetic robot was not heard; run it on an idle machine")
-        return 1e6 * (thread_time() - begun_s) / (len(heard) - count)
-    finally:
+        listener.spin(seconds)
+        took_s = thread_time() - begun_s
         source.close()
-        executor.shutdown()
-        node.destroy_node()
-        rclpy.try_shutdown(context=context)
+    if len(heard) == count:
+        raise RunError("the synthetic robot was not heard; run it on an idle machine")
+    return 1e6 * took_s / (len(heard) - count)
 
 
 def compare(robot: Robot, seconds: float) -> dict[str, float | str]:
@@ -55,9 +79,3 @@ def compare(robot: Robot, seconds: float) -> dict[str, float | str]:
         "us_per_message_heard_stock_executor": stock,
         "executor_ratio": lean / stock,
     }
-
-
-def _spin(executor: SingleThreadedExecutor, seconds: float) -> None:
-    end_s = monotonic() + seconds
-    while monotonic() < end_s:
-        executor.spin_once(timeout_sec=0.1)

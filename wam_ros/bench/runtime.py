@@ -12,52 +12,31 @@ from __future__ import annotations
 
 import json
 import os
-import signal
-import subprocess
-import sys
 import tempfile
 from argparse import ArgumentParser, Namespace
-from collections.abc import Iterator, Mapping
-from contextlib import ExitStack, contextmanager
+from collections.abc import Mapping
+from contextlib import ExitStack
 from dataclasses import dataclass, replace
 from pathlib import Path
 from time import monotonic_ns
 
 import numpy as np
-import rclpy
 import yaml
-from diagnostic_msgs.msg import DiagnosticArray, DiagnosticStatus
-from rclpy.executors import SingleThreadedExecutor
-from rclpy.node import Node
-from rclpy.signals import SignalHandlerOptions
 
+from wam_ros.bench.bystander import PATIENT, bystander_of, program, set_environment
 from wam_ros.bench.listening import compare
 from wam_ros.core.errors import RunError
 from wam_ros.core.policy import Option
-from wam_ros.core.types import NS_PER_S, FloatArray
-from wam_ros.environment import additions
+from wam_ros.core.types import FloatArray
 from wam_ros.files.assets import load_policy, load_robot, load_task
 from wam_ros.files.load import to_data
 from wam_ros.graph import NodeSpec, RunOptions, build_graph
-from wam_ros.ros.arming import Arming
-from wam_ros.ros.orphan import RUNNER_PID
-from wam_ros.ros.qos import EVENT, LATCHED
-from wam_ros.ros.status import read_values
-from wam_ros.ros.wait import Patience, Waiter
-from wam_ros.runner import Runner, params_yaml
+from wam_ros.runner import Runner
 
 TASK, POLICY = "towel_fold", "hold"
 MODEL = "wam_ros.bench.stopwatch:TimedHold"
-# A busy machine is to be measured, not stopped.
-PATIENT = (
-    *(("safety", key, 3.0) for key in ("joints_s", "policy_s", "motion_s", "stall_s")),
-    ("safety", "camera_periods", 45.0),
-    *(("motion", key, 3.0) for key in ("heartbeat_s", "feedback_s", "stall_s")),
-    ("policy", "measured", False),
-)
 # Discovery and the first chunks are not measured.
 SETTLE_S = 2.0
-END_S = 10.0
 # An accepted chunk further from every stamp was made of a frame that the stopwatches did not see.
 BESIDE_NS = 20_000_000
 
@@ -114,7 +93,7 @@ def measure(seconds: float, model_s: float, *, compute: bool) -> Measured:
     Raises:
         RunError: a process ended, or no chunk was accepted.
     """
-    _set_environment()
+    set_environment()
     with tempfile.TemporaryDirectory(prefix="wam_bench_") as name:
         folder = Path(name)
         begin_ns, end_ns = _run_graph(folder, seconds, _policy_file(folder, model_s, compute))
@@ -123,18 +102,13 @@ def measure(seconds: float, model_s: float, *, compute: bool) -> Measured:
 
 def measure_listening(seconds: float) -> dict[str, float | str]:
     """Return what hearing the synthetic robot costs a process."""
-    _set_environment()
+    set_environment()
     name = load_task(TASK).default_robot
     with (
         tempfile.TemporaryDirectory(prefix="wam_bench_") as folder,
-        _program("wam_ros.bench.synthetic_robot", _driver(name), Path(folder)),
+        program("wam_ros.bench.synthetic_robot", _driver(name), Path(folder)),
     ):
         return compare(replace(load_robot(name), simulated=False), seconds)
-
-
-def _set_environment() -> None:
-    os.environ.update(additions(os.environ, simulated=True))
-    os.environ.setdefault("ROS_DOMAIN_ID", str(90 + os.getpid() % 10))  # nobody else's robot
 
 
 def _driver(robot: str) -> NodeSpec:
@@ -158,109 +132,15 @@ def _run_graph(folder: Path, seconds: float, policy_path: str) -> tuple[int, int
     specs = {s.name: s for s in build_graph(robot, task, load_policy(policy_path), options)}
     with ExitStack() as stack:
         runner = stack.enter_context(Runner([specs["policy"], specs["safety"]], folder, os.environ))
-        stack.enter_context(_program("wam_ros.bench.synthetic_robot", _driver(task.default_robot), folder))
-        stack.enter_context(_program("wam_ros.bench.stopwatch", specs["motion"], folder))
-        bystander = stack.enter_context(_bystander(runner))
+        stack.enter_context(program("wam_ros.bench.synthetic_robot", _driver(task.default_robot), folder))
+        stack.enter_context(program("wam_ros.bench.stopwatch", specs["motion"], folder))
+        bystander = stack.enter_context(bystander_of(runner))
         bystander.arming.get_ready()
         bystander.arming.arm()
         bystander.wait(SETTLE_S)
         begin_ns = monotonic_ns()
         bystander.wait(seconds)
         return begin_ns, monotonic_ns()
-
-
-@contextmanager
-def _program(module: str, spec: NodeSpec, folder: Path) -> Iterator[None]:
-    """Run a program of this bench as the runner runs a node."""
-    params = folder / f"{spec.name}.params.yaml"
-    params.write_text(params_yaml(spec))
-    command = [
-        sys.executable,
-        "-m",
-        module,
-        str(folder / f"{spec.name}.json"),
-        "--ros-args",
-        "--params-file",
-        str(params),
-    ]
-    environment = {**os.environ, RUNNER_PID: str(os.getpid())}
-    with (folder / f"{spec.name}.log").open("wb") as log:
-        process = subprocess.Popen(command, env=environment, stdout=log, stderr=log, start_new_session=True)
-    try:
-        yield
-    finally:
-        process.send_signal(signal.SIGINT)
-        process.wait(END_S)
-
-
-class _Bystander:
-    """Arms the robot, then waits; hears diagnostics and safety only."""
-
-    def __init__(self, node: Node, executor: SingleThreadedExecutor, runner: Runner) -> None:
-        self.state = self._cause = ""
-        self._reports: dict[str, _Said] = {}
-        self._waiter = Waiter(executor, runner.check)
-        node.create_subscription(DiagnosticArray, "diagnostics", self._on_diagnostics, EVENT)
-        node.create_subscription(DiagnosticStatus, "safety/state", self._on_safety, LATCHED)
-        self.arming = Arming(node, self._waiter, self, lambda _: None, Patience())
-
-    def report(self, node: str) -> _Said:
-        """Return what a node said last."""
-        return self._reports.get(f"wam/{node}", _Said(DiagnosticStatus(), 0))
-
-    def missing(self) -> list[str]:
-        """Safety refuses to arm while anything is missing; that is enough here."""
-        return []
-
-    def wait(self, seconds: float) -> None:
-        """Let time pass while the robot stays armed.
-
-        Raises:
-            RunError: it did not.
-        """
-        end_ns = monotonic_ns() + round(seconds * NS_PER_S)
-        self._waiter.until(lambda: monotonic_ns() > end_ns or self.state == "STOPPED", seconds + END_S, lambda: "")
-        if self.state == "STOPPED":
-            raise RunError(f"bench runtime: safety stopped the graph: {self._cause}; run it on an idle machine")
-
-    def _on_diagnostics(self, array: DiagnosticArray) -> None:
-        for status in array.status:
-            before = self._reports.get(status.name)
-            self._reports[status.name] = _Said(status, 1 + (before.count if before else 0))
-
-    def _on_safety(self, status: DiagnosticStatus) -> None:
-        self.state, self._cause = status.message, read_values(status).get("cause", "")
-
-
-@dataclass(frozen=True)
-class _Said:
-    status: DiagnosticStatus
-    count: int
-
-    @property
-    def message(self) -> str:
-        """One word or sentence."""
-        return str(self.status.message)
-
-    @property
-    def values(self) -> Mapping[str, str]:
-        """Keys and values."""
-        return read_values(self.status)
-
-
-@contextmanager
-def _bystander(runner: Runner) -> Iterator[_Bystander]:
-    context = rclpy.Context()
-    rclpy.init(context=context, args=[], signal_handler_options=SignalHandlerOptions.NO)
-    node = Node("bystander", context=context)
-    executor = SingleThreadedExecutor(context=context)
-    executor.add_node(node)
-    try:
-        yield _Bystander(node, executor, runner)
-    finally:
-        executor.shutdown()
-        node.destroy_node()
-        rclpy.try_shutdown(context=context)
 
 
 def _read(folder: Path, begin_ns: int, end_ns: int) -> Measured:

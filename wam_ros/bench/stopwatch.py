@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What the processes of ``bench runtime`` have that the real ones have not: a model made of time, and a stopwatch.
+"""What the processes of a bench have that the real ones have not: models made of time or of a sine, and a stopwatch.
 
 ``python -m wam_ros.bench.stopwatch FILE --ros-args ...`` is the motion node; when it ends, FILE says when it
-accepted each chunk and when it ticked. All times are of the steady clock, which processes of one computer share.
+accepted each chunk, when it ticked and what CPU time it had taken until then. All times are of the steady clock, which processes of one computer share.
 """
 
 from __future__ import annotations
@@ -11,7 +11,7 @@ import json
 import sys
 from pathlib import Path
 from threading import Event
-from time import monotonic_ns
+from time import monotonic_ns, process_time_ns
 from typing import ClassVar
 
 import numpy as np
@@ -30,6 +30,7 @@ from wam_ros.ros.main import run_node
 
 # A matrix product of this size takes a few milliseconds of one core, outside the interpreter's lock.
 _SIZE = 384
+_SWAY_RAD, _SWAY_S = 0.05, 4.0
 
 
 class TimedHold(Hold):
@@ -70,11 +71,24 @@ def _compute_until(end_ns: int) -> None:
         b = a @ b + a
 
 
+class Sway(Hold):
+    """Sways all arm joints about the ready pose, as far and as quickly as a careful person would."""
+
+    def infer(self, request: Request) -> Chunk:
+        """Return a chunk of one sine of time."""
+        observation, policy = request.observation, self._policy
+        times_s = observation.stamp_ns / NS_PER_S % _SWAY_S + np.arange(1, policy.horizon + 1) / policy.rate_hz
+        away = _SWAY_RAD * np.sin(2 * np.pi * times_s / _SWAY_S)[:, None] * np.logical_not(self._robot.gripper_mask)
+        rows = np.asarray(self._robot.ready_position()) + away
+        return Chunk.at_rate(observation.stamp_ns, observation.joints.names, rows, policy.rate_hz)
+
+
 class TimedStage(MotionStage):
     """A motion stage that notes when it accepts and when it ticks."""
 
     accepted: ClassVar[dict[int, int]] = {}
     ticks: ClassVar[list[int]] = []
+    cpu: ClassVar[list[int]] = []
 
     def on_chunk(self, chunk: Chunk, now_ns: int, source: str = POLICY) -> bool:
         """Join a chunk, and note when that was done."""
@@ -86,6 +100,7 @@ class TimedStage(MotionStage):
     def tick(self, now_ns: int) -> Setpoint | None:
         """Tick, and note when."""
         self.ticks.append(monotonic_ns())
+        self.cpu.append(process_time_ns())
         return super().tick(now_ns)
 
 
@@ -94,7 +109,7 @@ def main() -> None:
     # The node's own stage, with a stopwatch in its hand.
     vars(motion)["MotionStage"] = TimedStage
     code = run_node(motion.MotionNode, sys.argv[1:])
-    Path(sys.argv[1]).write_text(json.dumps({"accepted": TimedStage.accepted, "ticks": TimedStage.ticks}))
+    Path(sys.argv[1]).write_text(json.dumps({name: getattr(TimedStage, name) for name in ("accepted", "ticks", "cpu")}))
     sys.exit(code)
 
 

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""A robot that only speaks: noise pictures and a still pose at the driver's rates, on the driver's topics.
+"""A robot that only speaks: pictures and a still pose at the driver's rates, on the driver's topics.
 
 Its cameras are not synchronised, as on both robots that this package is for: each speaks 10 ms after the last.
 
@@ -10,7 +10,7 @@ capture time when the last message that an observation of that time needs was pu
 from __future__ import annotations
 
 import sys
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 from time import monotonic_ns
 from typing import Any
@@ -19,11 +19,15 @@ import numpy as np
 from rclpy.node import Node
 
 from wam_ros.bench.logged import run_logged
-from wam_ros.core.types import NS_PER_S
+from wam_ros.core.robot import Camera
+from wam_ros.core.types import NS_PER_S, ByteImage
 from wam_ros.files.assets import load_robot
-from wam_ros.ros.driver import CameraDriver, JointDriver
+from wam_ros.ros.convert import ns_to_stamp, picture_to_msg
+from wam_ros.ros.driver import JointDriver
 from wam_ros.ros.params import declare, parameter
+from wam_ros.ros.qos import SENSOR
 from wam_ros.ros.timebase import steady_clock
+from wam_ros.vision.resize import resize
 
 JOINT_RATE_HZ = 200
 # Steps of joint feedback between one camera and the next.
@@ -50,14 +54,7 @@ class SyntheticRobot(Node):
         self.published_ns: dict[int, int] = {}
         self._pose, self._still = robot.ready_position(), np.zeros(len(robot.joint_names))
         self._joints = JointDriver(self, robot)
-        noise = np.random.default_rng(0)
-        self._cameras = [
-            (
-                CameraDriver(self, replace(camera, depth="", info=""), np.eye(3)),
-                noise.integers(0, 256, (camera.height, camera.width, 3), np.uint8),
-            )
-            for camera in robot.cameras
-        ]
+        self._cameras = [_Camera(self, camera, seed) for seed, camera in enumerate(robot.cameras)]
         self._frame_ns = round(NS_PER_S / robot.cameras[0].rate_hz)
         self._next_ns = self._leader_ns = 0
         self._waiting: list[int] = []
@@ -75,12 +72,32 @@ class SyntheticRobot(Node):
 
     def _speak_pictures(self, now_ns: int) -> None:
         if self._waiting[0] == 0:
-            camera, picture = self._cameras[-len(self._waiting)]
-            camera.publish(picture, np.zeros((0, 0), np.float32), now_ns)
+            self._cameras[-len(self._waiting)].publish(now_ns)
             del self._waiting[0]
             if not self._waiting:
                 self.published_ns[self._leader_ns] = monotonic_ns()
         self._waiting = [steps - 1 for steps in self._waiting]
+
+
+class _Camera:
+    """Says one picture again and again, with another stamp: encoding is not what is measured."""
+
+    def __init__(self, node: Node, camera: Camera, seed: int) -> None:
+        picture = grainy(camera.height, camera.width, seed)
+        self._message = picture_to_msg(picture, "rgb8", 0, camera.frame, camera.transport)
+        self._publisher = node.create_publisher(type(self._message), camera.color, SENSOR)
+
+    def publish(self, stamp_ns: int) -> None:
+        self._message.header.stamp = ns_to_stamp(stamp_ns)
+        self._publisher.publish(self._message)
+
+
+def grainy(height: int, width: int, seed: int) -> ByteImage:
+    """Return an (H, W, 3) picture of soft shapes with a camera's grain, which JPEG must work for as for a real one."""
+    rng = np.random.default_rng(seed)
+    shapes = resize(rng.integers(0, 256, (9, 16, 3), np.uint8), height, width, "bilinear")
+    grain = rng.normal(0, 6, (height, width, 3))
+    return np.clip(shapes + grain, 0, 255).astype(np.uint8)
 
 
 def main() -> None:
