@@ -28,7 +28,7 @@ import yaml
 from rclpy.node import Node
 
 from wam_ros.bench.bystander import PATIENT, bystander_of, program, set_environment
-from wam_ros.bench.listening import DISCOVERY_S, Listener
+from wam_ros.bench.listening import Listener
 from wam_ros.bench.synthetic_robot import grainy
 from wam_ros.core.errors import RunError
 from wam_ros.core.joint_topics import feedback_topics
@@ -48,7 +48,7 @@ ARMS, PICTURES = "ac_one_standard", "r1_lite"
 TASK, MODEL = "earphone_pack", "wam_ros.bench.stopwatch:Sway"
 HEIGHT, WIDTH = 720, 1280
 RATES_HZ = (15, 30)
-SETTLE_S = 2.0
+SETTLE_S = FEEDBACK_S = 2.0
 
 
 def add_arguments(parser: ArgumentParser) -> None:
@@ -131,9 +131,9 @@ def _feedback_hz(robot: Robot) -> float:
         topics = {topic.stream.topic: dialect_of(topic).message for topic in feedback_topics(robot)}
         for topic, kind in topics.items():
             listener.node.create_subscription(kind, topic, count, deeper(1000), raw=True)
-        listener.spin(DISCOVERY_S)
+        listener.wait_for(lambda: heard[0] > 0)
         before, begin_ns = heard[0], monotonic_ns()
-        listener.spin(DISCOVERY_S)
+        listener.spin(FEEDBACK_S)
         return (heard[0] - before) * NS_PER_S / (monotonic_ns() - begin_ns)
 
 
@@ -153,7 +153,7 @@ def measure_pictures(seconds: float, rate_hz: float) -> dict[str, float]:
         spec = NodeSpec("synthetic_robot", "", {"robot": _written(folder / "robot.yaml", robot)})
         with program("wam_ros.bench.synthetic_robot", spec, folder), Listener(LeanExecutor) as listener:
             heard = _Heard(listener.node, robot)
-            listener.spin(DISCOVERY_S)
+            listener.wait_for(lambda: bool(heard.ages_ms))
             begin_ns, cpu_ns, dropped = monotonic_ns(), process_time_ns(), heard.dropped
             listener.spin(seconds)
             end_ns, cpu_ns, dropped = monotonic_ns(), process_time_ns() - cpu_ns, heard.dropped - dropped
