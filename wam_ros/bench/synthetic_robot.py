@@ -88,6 +88,7 @@ class _Camera:
         self._publisher = node.create_publisher(type(self._message), camera.color, SENSOR)
 
     def publish(self, stamp_ns: int) -> None:
+        """Send it with this stamp."""
         self._message.header.stamp = ns_to_stamp(stamp_ns)
         self._publisher.publish(self._message)
 
