@@ -244,6 +244,10 @@ def test_what_is_asked_for_is_called_and_the_answer_is_shown(console):
     assert set(graph.asked) == {("arm", True), ("takeover", False), ("record/stop", None)}
     assert graph.said == [("operator/mark", "lifted"), ("instruction", "Fold it again.")]
     wait_until(executor, lambda: "was heard" in viewer._console._said.content)
+    viewer._show_console(
+        viewer._console, {"motion": {"source": "teleop", "too_far": "joint4 of the leader is +0.71 rad"}}
+    )
+    assert "leads: <b>teleop, not followed: joint4 of the leader" in viewer._console._said.content
 
 
 def test_a_service_that_nobody_offers_is_one_sentence(ros_context, robot):

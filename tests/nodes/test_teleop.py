@@ -93,6 +93,12 @@ def test_a_leader_arm_takes_over_by_the_service_when_it_is_near_and_leads(cell, 
     hand.leader[0] += 0.2
     hand.leader[6] = 0.0
     cell.until(lambda: abs(cell.position[0] - hand.leader[0]) < 0.02 and cell.position[6] < 0.05)
+    cell.until_rest()
+    hand.leader[3] += 0.8
+    nearer = f"{hand.names[3]} of the leader is +0.80 rad from the robot's, expected at most 0.5; bring the leader"
+    cell.until(lambda: hand.message.startswith(nearer))
+    hand.leader[3] -= 0.8
+    cell.until(lambda: hand.message == "speaks")
     hand.leader = None
     hand.until_it_says(state="SILENT")
     cell.until_rest()

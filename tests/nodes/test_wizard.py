@@ -35,13 +35,13 @@ class Graph(Node):
     """What a wizard sees and asks: a driver, safety, motion, and a calibration that lacks poses until it is ``enough``.
 
     Attributes:
-        state, cause: of safety; leader: whom motion follows.
+        state, cause: of safety; leader: whom motion follows; far: why it does not.
         asked: names of the services that were called, in order.
     """
 
     def __init__(self, context, robot, deeds: Callable[[Graph], Deeds]) -> None:
         super().__init__("graph", context=context)
-        self.state, self.cause, self.leader, self.enough = "DISARMED", "", "policy", False
+        self.state, self.cause, self.leader, self.far, self.enough = "DISARMED", "", "policy", "", False
         self.asked: list[str] = []
         self._position, self._deeds, self._awaited = np.array(robot.ready_position()), deeds(self), lambda: True
         self._images = [self.create_publisher(Image, camera.color, SENSOR) for camera in robot.cameras]
@@ -86,7 +86,10 @@ class Graph(Node):
         for topic, publisher in self._joints:
             publisher.publish(JointState(name=[topic.name], position=topic.to_native(self._position).tolist()))
         phase = "silent" if self.state == "DISARMED" else "following"
-        values = {"motion": {"source": self.leader, "phase": phase}, "calibration": {"lacks": "more", "told": 1}}
+        values = {
+            "motion": {"source": self.leader, "phase": phase, "too_far": self.far},
+            "calibration": {"lacks": "more", "told": 1},
+        }
         states = {"calibration": "WAITING", **dict.fromkeys(("motion", "safety", "policy"), self.state)}
         told = [make_status(f"wam/{n}", OK, "", {"state": s, **values.get(n, {})}) for n, s in states.items()]
         self._said.publish(DiagnosticArray(status=told))
@@ -134,6 +137,14 @@ def test_led_by_a_leader_arm_neither_a_stop_nor_a_solution_too_early_costs_a_pos
         graph.state, graph.cause = "STOPPED", "CAMERA_STALE:left_wrist"
         yield lambda: "safety has stopped the arms: CAMERA_STALE:left_wrist; " in screen.getvalue()
         yield from press("a", "ARMED")
+        for graph.far in (
+            "left_arm_joint4 of the leader is +0.71 rad from",
+            "left_arm_joint4 of the leader is +0.70 rad from",
+        ):
+            yield lambda: "not followed: left_arm_joint4 of the leader is +0.7" in screen.getvalue()
+        graph.far = "left_arm_joint2 of the leader is -0.60 rad from"
+        yield lambda: "not followed: left_arm_joint2 of the leader is -0.60 rad from" in screen.getvalue()
+        graph.far = ""
         yield from press("s", "expected at least 8 poses, got 4")
         yield lambda: screen.getvalue().count("keys: ") == 2
         yield from press("t", "policy leads")
@@ -147,6 +158,7 @@ def test_led_by_a_leader_arm_neither_a_stop_nor_a_solution_too_early_costs_a_pos
     assert graph.asked.count("calibrate/save") == 1
     assert "calibrate/discard" not in graph.asked
     assert screen.getvalue().count("safety has stopped") == 1
+    assert screen.getvalue().count("not followed: left_arm_joint4") == 1, "a number that changes is no news"
 
 
 def test_a_stop_is_the_end_where_nobody_could_arm_again(ros_context, one_camera):

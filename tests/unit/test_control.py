@@ -210,13 +210,36 @@ def test_a_person_is_followed_at_once_whatever_the_method(method):
 
 
 def test_a_leader_that_jumps_is_refused_and_the_arms_rest(shared):
+    shared.run(2.0)
     assert shared.take_over().granted
     shared.run(0.5)
+    assert shared.stage.account()["too_far"] == ""
     shared.person[1] += 1.0
     shared.run(0.6)
     assert shared.stage.account()["refused_too_far"] > 5
+    joint = ROBOT.joint_names[1]
+    expected = f"{joint} of the leader is +1.00 rad from the robot's, expected at most 0.5; bring the leader to where"
+    assert shared.stage.account()["too_far"].startswith(expected)
     assert np.allclose(shared.here, shared.sent[-10], atol=1e-4)
     assert_no_seam(shared)
+
+
+@pytest.mark.parametrize("how", ["come back", "hand back"])
+def test_who_is_followed_again_or_leads_no_more_is_not_told_to_come_nearer(shared, how):
+    assert shared.take_over().granted
+    shared.person[1] += 1.0
+    shared.run(0.3)
+    assert shared.stage.account()["too_far"]
+    if how == "come back":
+        shared.person = shared.here.copy()
+        shared.run(0.1)
+    else:
+        assert shared.stage.hand_back().granted
+        far = Chunk.at_rate(shared.now_ns, ROBOT.joint_names, np.tile(shared.here + 0.8 * ARMS, (32, 1)), 15.0)
+        assert not shared.stage.on_chunk(far, shared.now_ns)
+        assert shared.stage.account()["too_far"] == "", "a policy that is far away is no leader arm"
+        assert shared.take_over().granted
+    assert shared.stage.account()["too_far"] == ""
 
 
 EVENTS = ["policy", "take over", "hand back", "let go", "left", "right", State.DISARMED, State.ARMED]

@@ -73,6 +73,18 @@ class Control:
         was, self.source = self.source, POLICY
         return Answer(True, "the policy leads" if was == TELEOP else "the policy leads already")
 
+    def astray(self, wanted: FloatArray | None, here: FloatArray | None, most_rad: float) -> str:
+        """Return how near the person who leads must come to be followed; empty while he is, and while the policy leads.
+
+        Args:
+            wanted: (J,) where the newest chunk begins, if it was refused for beginning too far away; else None.
+            here: (J,) where the robot is; None when nobody knows.
+            most_rad: from how far a chunk is followed.
+        """
+        if self.source != TELEOP or wanted is None or here is None:
+            return ""
+        return self._too_far(wanted, here, most_rad)
+
     def _obstacle(self, here: FloatArray | None, now_ns: int) -> str:
         wished = self._wished
         if wished is None or wished.times_ns[-1] <= now_ns:
@@ -83,12 +95,15 @@ class Control:
             return (
                 f"expected the joints {', '.join(self._names)}, got {', '.join(wished.names)}; correct the teleop node"
             )
-        joint, apart_rad = farthest(self._names, self._arms, at_times(wished, (now_ns,))[0][0], here)
-        if abs(apart_rad) <= self._takeover_rad:
+        return self._too_far(at_times(wished, (now_ns,))[0][0], here, self._takeover_rad)
+
+    def _too_far(self, wanted: FloatArray, here: FloatArray, most_rad: float) -> str:
+        joint, apart_rad = farthest(self._names, self._arms, wanted, here)
+        if abs(apart_rad) <= most_rad:
             return ""
         return (
-            f"{joint} of the leader is {apart_rad:+.2f} rad from the robot's, expected at most "
-            f"{self._takeover_rad:g}; bring the leader to where the robot is"
+            f"{joint} of the leader is {apart_rad:+.2f} rad from the robot's, expected at most {most_rad:g}; "
+            "bring the leader to where the robot is"
         )
 
 

@@ -205,6 +205,7 @@ class MotionStage:
             "executing": self.executing,
             "source": self.control.source,
             "takeovers": self.control.takeovers,
+            "too_far": self.control.astray(self._begins, self._measured, self._splicer.tuning.far_rad),
             "accepted": done.accepted,
             **{f"ignored_{source}": count for source, count in self.control.ignored.items()},
             **{f"refused_{outcome.value}": count for outcome, count in done.refused.items()},
@@ -222,6 +223,7 @@ class MotionStage:
         """Forget how chunks were joined, if others come from now on."""
         if self.control.source != led:
             self._splicer.change_hands()
+            self._begins = None
         return answer
 
     def _here(self, now_ns: int) -> FloatArray | None:

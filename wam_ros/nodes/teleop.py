@@ -14,6 +14,7 @@ from functools import partial
 from typing import Any
 
 import numpy as np
+from diagnostic_msgs.msg import DiagnosticArray
 from rclpy.node import Node
 from sensor_msgs.msg import JointState, Joy
 from std_msgs.msg import Bool, String
@@ -27,10 +28,10 @@ from wam_ros.files.assets import load_robot
 from wam_ros.ros.convert import chunk_to_msg
 from wam_ros.ros.main import run_node
 from wam_ros.ros.params import declare, parameter
-from wam_ros.ros.qos import COMMAND, LATCHED, STATE
+from wam_ros.ros.qos import COMMAND, EVENT, LATCHED, STATE
 from wam_ros.ros.requests import Requests
 from wam_ros.ros.stance import Stance
-from wam_ros.ros.status import OK, WARN, StatusReporter, Value
+from wam_ros.ros.status import OK, WARN, StatusReporter, Value, find_status, read_values
 from wam_ros.ros.terminal import Terminal
 from wam_ros.ros.timebase import steady_clock, timebase_of
 from wam_ros.teleoperation.gamepad import Gamepad
@@ -79,13 +80,14 @@ class TeleopNode(Node):
         self._asks = self._params.source != "leader" or bool(self._params.pedal)
         self._pressed, self._leads = not self._params.pedal, POLICY
         self._said = self._chunks = self._refused = 0
-        self._news, self._apart = "", ("", 0.0)
+        self._news, self._too_far, self._apart = "", "", ("", 0.0)
         self._hand = self._make_hand()
         self._speed = Speedometer(self._robot.gripper_mask)
         self._stance = Stance(self, self._robot, self._time)
         self._requests = Requests(self, self._on_answer)
         self._publisher = self.create_publisher(JointTrajectory, f"{TELEOP}/chunk", COMMAND)
         self.create_subscription(String, "control/source", self._on_control, LATCHED)
+        self.create_subscription(DiagnosticArray, "diagnostics", self._on_diagnostics, EVENT)
         self.create_timer(1.0 / self._params.rate_hz, self._on_tick, clock=steady_clock())
         self._reporter = StatusReporter(self, self._read)
 
@@ -122,8 +124,7 @@ class TeleopNode(Node):
         try:
             take(*(getattr(msg, field) for field in fields), self._time.now_ns())
         except ShapeError as error:
-            self._refused += 1
-            self._news = str(error)
+            self._refused, self._news = self._refused + 1, str(error)
             self.get_logger().warning(str(error), throttle_duration_sec=5.0)
 
     def _on_pedal(self, msg: Bool) -> None:
@@ -153,8 +154,7 @@ class TeleopNode(Node):
         velocity = self._speed.tell(now_ns, wanted)
         chunk = ahead(self._time.to_stamp(now_ns), self._robot.joint_names, wanted, velocity)
         self._publisher.publish(chunk_to_msg(chunk))
-        self._chunks += 1
-        self._said += 1
+        self._chunks, self._said = self._chunks + 1, self._said + 1
         if here is not None:
             self._apart = farthest(self._robot.joint_names, ~np.array(self._robot.gripper_mask), wanted, here)
         if self._asks and self._said == _HEARD and self._leads != TELEOP:
@@ -165,13 +165,19 @@ class TeleopNode(Node):
     def _on_control(self, msg: String) -> None:
         self._leads = msg.data
 
+    def _on_diagnostics(self, array: DiagnosticArray) -> None:
+        if (motion := find_status(array, "wam/motion")) is not None:
+            before, self._too_far = self._too_far, read_values(motion).get("too_far", "")
+            if self._too_far and not before:
+                self.get_logger().warning(f"not followed: {self._too_far}")
+
     def _on_answer(self, granted: bool, text: str) -> None:
         self._news = text
         (self.get_logger().info if granted else self.get_logger().warning)(text)
 
     def _read(self) -> tuple[bytes, str, dict[str, Value]]:
         speaks = self._said > 0
-        message = "speaks" if speaks else self._hand.excuse(self._time.now_ns())
+        message = self._too_far or "speaks" if speaks else self._hand.excuse(self._time.now_ns())
         values: dict[str, Value] = {
             "state": "SPEAKING" if speaks else "SILENT",
             "source": self._params.source,
@@ -182,7 +188,7 @@ class TeleopNode(Node):
             "apart_rad": self._apart[1],
             "news": self._news,
         }
-        return OK if speaks or self._leads != TELEOP else WARN, message, values
+        return OK if message == "speaks" or self._leads != TELEOP else WARN, message, values
 
 
 def _words(text: str) -> list[str]:

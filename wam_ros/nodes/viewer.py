@@ -125,7 +125,9 @@ class ViewerNode(Node):
         self._said["answer"] = text
 
     def _show_console(self, console: Console, statuses: Mapping[str, Mapping[str, str]]) -> None:
-        self._said["leader"] = statuses.get("motion", {}).get("source", self._said["leader"])
+        motion = statuses.get("motion", {})
+        leads, far = motion.get("source", self._said["leader"]), motion.get("too_far")
+        self._said["leader"] = f"{leads}, not followed: {far}" if far else leads
         recorder = statuses.get("recorder")
         self._said["recorder"] = recorder["news"] or recorder["state"] if recorder else self._said["recorder"]
         console.show(**self._said)

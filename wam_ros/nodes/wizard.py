@@ -82,7 +82,7 @@ class Wizard(Node):
         names = ("capture", "solve", "verify", "save", "discard")
         self._asked = {name: self.create_client(Trigger, f"calibrate/{name}") for name in names}
         self._play, self._takeover = (self.create_client(SetBool, name) for name in ("sim/play", "takeover"))
-        self._told, self._advice, self._cause = 0, "", ""
+        self._told, self._news = 0, {"cause": "", "far": "", "advice": ""}
 
     def destroy_node(self) -> None:
         """Leave the graph."""
@@ -107,8 +107,7 @@ class Wizard(Node):
     def capture(self, by_keys: bool) -> None:
         """Tell what happens until it is enough."""
         terminal = Terminal() if by_keys else None
-        if terminal is not None:
-            self._console.print(HELP + LED_HELP * (self._move == "teleop"), style="dim", highlight=False)
+        self._say((HELP + LED_HELP * (self._move == "teleop")) * by_keys)
         try:
             while not self._enough(terminal):
                 self._tell()
@@ -150,9 +149,9 @@ class Wizard(Node):
         cause = self._witness.cause if self._move != "hand" and self._witness.state == "STOPPED" else ""
         if cause and (self._move == "drive" or terminal is None):
             raise RunError(f"safety has stopped the arms: {cause}; nothing is saved")
-        if cause not in ("", self._cause):
-            self._say(f"safety has stopped the arms: {cause}; cure it, press a, lead on from there; no pose is lost")
-        self._cause = cause
+        self._once("cause", cause, f"safety has stopped the arms: {cause}; cure it, press a, lead on; no pose is lost")
+        far = self._witness.report("motion").values.get("too_far", "")
+        self._once("far", far.partition(" ")[0], f"not followed: {far}")
 
     def _heed(self, key: str) -> str:
         """Do what a key asks for, and return the answer."""
@@ -181,20 +180,21 @@ class Wizard(Node):
     def _wait_for(self, what: str) -> None:
         self._say(f"waiting for {what}")
 
-    def _say(self, text: str) -> None:
+    def _say(self, text: str, style: str = "dim") -> None:
         if text:
-            self._console.print(text, style="dim", highlight=False, markup=False)
+            self._console.print(text, style=style, highlight=False, markup=False, soft_wrap=True)
+
+    def _once(self, what: str, key: str, text: str, style: str = "dim") -> None:
+        """Say a text when its key has changed; a key that is empty has nothing to say."""
+        changed, self._news[what] = key != self._news[what], key
+        self._say(text if key and changed else "", style)
 
     def _tell(self) -> None:
-        told, advice = int(self._figure("told") or 0), self._figure("advice")
-        if told != self._told:
+        if (told := int(self._figure("told") or 0)) != self._told:
             self._told = told
-            self._console.print(self._figure("news"), highlight=False, markup=False, soft_wrap=True)
-            for line in camera_lines(self._figures(), [camera.name for camera in self._robot.cameras]):
-                self._console.print(f"  {line}", highlight=False, markup=False, soft_wrap=True)
+            cameras = camera_lines(self._figures(), [camera.name for camera in self._robot.cameras])
+            lines = [self._figure("news"), *(f"  {line}" for line in cameras)]
+            self._console.print("\n".join(lines), highlight=False, markup=False, soft_wrap=True)
             if self._figure("lacks"):
                 self._say(f"  still: {self._figure('lacks')}")
-        if advice != self._advice:
-            self._advice = advice
-            if advice:
-                self._console.print(f"next: {advice}", style="bold", highlight=False, markup=False)
+        self._once("advice", self._figure("advice"), f"next: {self._figure('advice')}", "bold")
