@@ -107,20 +107,22 @@ def test_a_trajectory_controller_gets_what_is_committed(nodes, robot):
     positions = np.tile(robot.ready_position(), (3, 1))
     positions[:, 7] = 0.1, 0.2, 0.3
     times = tuple(STAMP_NS + k * 40_000_000 for k in range(3))
-    trajectory = Trajectory(robot.joint_names, times, positions, np.zeros_like(positions))
-    right = robot.arms[1].command.topic
+    still, pushed = np.zeros_like(positions), np.full_like(positions, 0.5)
+    trajectory = Trajectory(robot.joint_names, times, positions, still, pushed)
+    both = [arm.command.topic for arm in robot.arms]
 
     def heard() -> bool:
         sink.commit(trajectory)
-        return bool(driver.heard[right])
+        return all(driver.heard[topic] for topic in both)
 
     wait_until(executor, heard)
-    msg = driver.heard[right][-1]
-    assert stamp_to_ns(msg.header.stamp) == STAMP_NS
+    assert {stamp_to_ns(driver.heard[topic][-1].header.stamp) for topic in both} == {STAMP_NS}
+    msg = driver.heard[both[1]][-1]
     assert list(msg.joint_names) == list(robot.arms[1].joints)
     assert [point.positions[0] for point in msg.points] == [0.1, 0.2, 0.3]
     assert msg.points[2].time_from_start.nanosec == 80_000_000
     assert list(msg.points[2].velocities) == [0.0] * 6
+    assert list(msg.points[2].accelerations) == [0.5] * 6
     with pytest.raises(UnsafeCommandError):
         sink.commit(replace(trajectory, velocities=np.full_like(positions, np.nan)))
 

@@ -98,6 +98,12 @@ def test_armed_it_holds_where_the_arms_are(rig):
     assert not rig.stage.executing
 
 
+def test_a_gripper_that_reads_beyond_open_is_told_to_be_open(rig):
+    rig.robot[6], rig.robot[13] = 1.018, -0.03
+    rig.run(0.1)
+    assert (rig.sent[0][6], rig.sent[0][13]) == (1.0, 0.0), "commands beyond an end are refused"
+
+
 def test_a_chunk_that_comes_before_the_first_tick_is_followed(rig):
     rig.stage.on_safety(State.ARMED, rig.now_ns)
     rig.stage.on_joints(READY, rig.now_ns, "left")
