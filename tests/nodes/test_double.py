@@ -14,19 +14,24 @@ pytest.importorskip("rclpy", reason="no ROS 2 in this environment")
 pytest.importorskip("mujoco", reason="no MuJoCo in this environment")
 from rclpy.node import Node
 from rclpy.parameter import Parameter
-from rclpy.qos import ReliabilityPolicy
+from rclpy.qos import QoSProfile, ReliabilityPolicy
 from sensor_msgs.msg import JointState
 
 from tests.ros_support import spinning, wait_until
+from wam_ros.checks import check_dataset
 from wam_ros.core.errors import ConfigError
 from wam_ros.core.robot import Robot, Stream
 from wam_ros.files.assets import load_robot
+from wam_ros.files.dataset.declaration import read_declaration
+from wam_ros.files.dataset.read import DatasetReader
 from wam_ros.files.load import to_data
 from wam_ros.nodes.double import Double
+from wam_ros.nodes.recorder import RecorderNode
 from wam_ros.ros.act import CommandSink
+from wam_ros.ros.convert import stamp_to_ns
 from wam_ros.ros.feedback import JointFeedback
 from wam_ros.ros.observe import ObservationSource
-from wam_ros.ros.qos import COMMAND
+from wam_ros.ros.qos import COMMAND, STATE
 
 PICTURE = 24  # rows; pictures of full size take time and test nothing more
 
@@ -68,12 +73,17 @@ class Side(Node):
         super().destroy_node()
 
 
+def described(robot: Robot, folder) -> str:
+    """Path of a file that describes it."""
+    path = folder / "robot.yaml"
+    path.write_text(yaml.safe_dump(to_data(robot)))
+    return str(path)
+
+
 @contextmanager
 def opened(context, robot: Robot, folder, *others: Node):
     """A double of a robot, and other nodes, on one executor."""
-    path = folder / "robot.yaml"
-    path.write_text(yaml.safe_dump(to_data(robot)))
-    double = Double(context=context, parameter_overrides=[Parameter("robot", value=str(path))])
+    double = Double(context=context, parameter_overrides=[Parameter("robot", value=described(robot, folder))])
     with spinning(context, double, *others) as executor:
         yield double, executor
 
@@ -108,13 +118,17 @@ def latched(ros_context, tmp_path):
         yield parts
 
 
-def test_one_that_moves_only_while_targets_stream_and_reads_blindly(streamed):
+def test_one_that_moves_only_while_targets_stream_and_reads_blindly(capfd, streamed):
     double, side, executor = streamed
-    wait_until(executor, lambda: bool(side.seen))
-    assert side.seen[0].complete, "its stamps are empty; the time of arrival stands for them"
+    assert "speaks as r1_lite does; look at it with: wam doctor --robot " in capfd.readouterr().err
+    # Its stamps are empty; the time of arrival stands for them.
+    wait_until(executor, lambda: any(seen.complete for seen in side.seen))
     assert list(side.seen[0].views) == [camera.name for camera in side.robot.cameras]
     assert side.feedback.position[6] == pytest.approx(1.018), "an open gripper reads beyond open"
-    assert not [r for r in _reliabilities(side) if r is not ReliabilityPolicy.BEST_EFFORT]
+    wait_until(executor, lambda: len(_reliabilities(side)) == 8)
+    assert set(_reliabilities(side)) == {ReliabilityPolicy.BEST_EFFORT}
+    said = _overheard(side, executor, STATE)
+    assert {(*m.name, stamp_to_ns(m.header.stamp)) for m in said} == {("left", 0)}, "one word for all joints, no time"
 
     goal = np.array(side.robot.ready_position())
     goal[:2] += 0.1
@@ -139,7 +153,10 @@ def test_one_that_moves_only_while_targets_stream_and_reads_blindly(streamed):
 
 def test_one_that_keeps_the_last_target_for_ever_and_speaks_a_thousand_times_a_second(latched):
     double, side, executor = latched
+    wait_until(executor, lambda: len(_reliabilities(side)) == 4)
     assert set(_reliabilities(side)) == {ReliabilityPolicy.RELIABLE}
+    stamps = [stamp_to_ns(m.header.stamp) for m in _overheard(side, executor, QoSProfile(depth=1000))]
+    assert np.diff(stamps).min() == 1_000_000
     heard = side.feedback
     updates = []
     heard._on_update = lambda: updates.append(heard.stamp_ns)
@@ -156,8 +173,31 @@ def test_one_that_keeps_the_last_target_for_ever_and_speaks_a_thousand_times_a_s
     goal[:6] -= 0.3
     side.stream(goal)
     wait_until(executor, lambda: bool(np.abs(heard.position - goal)[:6].max() < 0.03))
-    wait_until(executor, lambda: bool(side.seen))
-    assert side.seen[-1].complete
+    wait_until(executor, lambda: any(seen.complete for seen in side.seen))
+
+
+@pytest.mark.parametrize(("name", "reads_open", "fps"), [("r1_lite", 101.8, 15), ("ac_one", -3.4, 30)])
+def test_a_session_recorded_against_one_is_whole_and_in_the_vendors_parts_and_units(
+    ros_context, tmp_path, name, reads_open, fps
+):
+    robot, root = standard(load_robot(name)), tmp_path / "set"
+    given = {"robot": described(robot, tmp_path), "root": str(root), "codec": "h264"}
+    overrides = [Parameter(name, value=value) for name, value in given.items()]
+    recorder = RecorderNode(context=ros_context, parameter_overrides=overrides)
+    with opened(ros_context, robot, tmp_path, recorder) as (_, executor):
+        wait_until(executor, lambda: recorder._source.latest_joints() is not None)
+        assert recorder._attempt(recorder._start)[0]
+        wait_until(executor, lambda: int(recorder._session.figures()["rows"]) > 8)
+        assert recorder._attempt(recorder._stop)[0]
+        wait_until(executor, lambda: recorder._session.figures()["state"] == "IDLE")
+    assert check_dataset(root, given["robot"], deep=True)[-1] == "good"
+    assert read_declaration(root).layout.fps == fps
+    (episode,) = DatasetReader(root)
+    arm = robot.arms[0]
+    np.testing.assert_allclose(episode.values("observation.state.left_arm"), [arm.ready_rad] * len(episode), atol=0.02)
+    np.testing.assert_allclose(episode.values("observation.state.left_gripper"), reads_open, atol=0.1)
+    np.testing.assert_allclose(episode.values("action.right_gripper"), reads_open, atol=0.1)
+    assert set(episode.values("action_source")) == {"next_state"}, "nobody commands it"
 
 
 def test_a_double_of_a_twin_is_refused(ros_context):
@@ -165,6 +205,19 @@ def test_a_double_of_a_twin_is_refused(ros_context):
         Double(context=ros_context, parameter_overrides=[Parameter("robot", value="sim_r1_lite")])
 
 
+def _overheard(side: Side, executor, qos: QoSProfile) -> list[JointState]:
+    """Some messages of the first arm, as they come."""
+    said: list[JointState] = []
+    ear = side.create_subscription(JointState, side.robot.arms[0].state.topic, said.append, qos)
+    wait_until(executor, lambda: len(said) > 10)
+    side.destroy_subscription(ear)
+    return said
+
+
 def _reliabilities(side: Side) -> list[ReliabilityPolicy]:
-    topics = {stream.topic for arm in side.robot.arms for stream in (arm.state, arm.gripper_state)}
-    return [i.qos_profile.reliability for t in topics for i in side.get_publishers_info_by_topic(t)]
+    """Of the driver's ends: feedback that it sends, commands that it hears."""
+    sent = {stream.topic for arm in side.robot.arms for stream in (arm.state, arm.gripper_state)}
+    heard = {stream.topic for arm in side.robot.arms for stream in (arm.command, arm.gripper_command)}
+    ends = [end for topic in sent for end in side.get_publishers_info_by_topic(topic)]
+    ends += [end for topic in heard for end in side.get_subscriptions_info_by_topic(topic)]
+    return [end.qos_profile.reliability for end in ends]

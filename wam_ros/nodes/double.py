@@ -47,6 +47,7 @@ class Double(SimRobot):
 
     def __init__(self, **node_args: Any) -> None:
         super().__init__("double", **node_args)
+        self.get_logger().info(f"speaks as {self._robot.name} does; look at it with: wam doctor --robot {self._called}")
 
     def _begin(self) -> tuple[Robot, Twin]:
         params = declare(self, DoubleParams)
@@ -54,6 +55,7 @@ class Double(SimRobot):
         if robot.simulated:
             raise ConfigError(f"robot {robot.name} is simulated and needs no double; start sim_robot for it")
         self._seed, self._habits, self._height = params.seed, robot.habits, params.picture_height
+        self._called = params.robot
         cameras = tuple(_drawn(camera, params.picture_height) for camera in robot.cameras)
         task = load_task(params.task) if params.task else None
         return robot, Twin(replace(robot, cameras=cameras), task, params.seed)

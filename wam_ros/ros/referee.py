@@ -57,7 +57,7 @@ class SimulatorReferee:
         self._granted(self._waiter.call(self._reset, Trigger.Request(), RESET_S), "sim/reset")
         # A judgement of the attempt before may still be on its way.
         self._verdict = Verdict()
-        fresh = "the simulator never judged the new attempt on sim/judge; look at the log of sim_robot"
+        fresh = "the simulator never judged the new attempt on sim/judge; look at the log of sim_robot or double"
         self._waiter.until(lambda: self._verdict.elapsed_s == 0.0, RESET_S, lambda: fresh)
 
     def play(self, on: bool) -> None:
