@@ -65,12 +65,6 @@ TICK_S, SPEED_RAD_S = 0.05, 2.5
 pytestmark = needs_graphics
 
 
-@pytest.fixture(autouse=True)
-def unchecked(monkeypatch):
-    """Every kind of message is checked field by field in tests of nodes; here it would cost a third of the time."""
-    monkeypatch.delenv("ROS_PYTHON_CHECK_FIELDS")
-
-
 def nimble(arm: Arm) -> Arm:
     """An arm that is on its way for half the time."""
     limits = arm.limits

@@ -5,8 +5,11 @@ from __future__ import annotations
 
 import json
 import os
+import re
+import signal
 import subprocess
 import sys
+from pathlib import Path
 
 import pytest
 
@@ -19,34 +22,47 @@ from wam_ros.sim.graphics import choose_backend
 LIMIT_S = 400
 
 
-@pytest.mark.skipif(choose_backend() == "disabled", reason="no OpenGL without a display")
-def test_a_blind_comparison_of_one_pair_stays_open_and_tells_all_only_at_its_end(tmp_path):
-    out = tmp_path / "out"
+def started(out: Path) -> subprocess.Popen[str]:
     words = ["--policy", "expert", "--against", "hold", "--episodes", "1", "--set", "task.timeout_s=1"]
     command = [sys.executable, "-m", "wam_ros", "eval", "towel_fold", *words, "--out", str(out)]
     environment = os.environ | {"ROS_DOMAIN_ID": DOMAIN}
-    done = subprocess.run(command, env=environment, capture_output=True, text=True, timeout=LIMIT_S, check=False)
-    assert done.returncode == 1, done.stderr
-    assert "Traceback" not in done.stdout + done.stderr
-    before, _, after = done.stdout.partition("no decision after 1 pairs")
-    assert "policy 1" in before
-    assert "policy 2" in before
-    assert "expert" not in before + done.stderr
-    assert "hold" not in before + done.stderr
+    return subprocess.Popen(command, env=environment, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+
+
+def blind(said: str) -> set[str]:
+    """Names under which policies were shown while nobody may know them."""
+    assert "expert" not in said
+    assert "hold" not in said
+    return set(re.findall(r"policy \d", said))
+
+
+@pytest.mark.skipif(choose_backend() == "disabled", reason="no OpenGL without a display")
+def test_a_blind_comparison_that_is_interrupted_goes_on_and_tells_all_only_at_its_end(tmp_path):
+    out, before = tmp_path / "out", ""
+    with started(out) as process:
+        while len(blind(before)) < 2:
+            before += (line := process.stdout.readline())
+            assert line, process.stderr.read()
+        process.send_signal(signal.SIGINT)  # in the second trial
+        _, complained = process.communicate(timeout=LIMIT_S)
+    assert process.returncode == 130, complained
+    assert not processes_of(out)
+    (made,) = [json.loads(line)["trial"] for line in (out / "trials.jsonl").read_text().splitlines()[1:]]
+    with started(out) as process:
+        said, more = process.communicate(timeout=LIMIT_S)
+    assert process.returncode == 1, more
+    assert "Traceback" not in said + complained + more
+    assert not blind(complained + more)
+    again, _, after = said.partition("no decision after 1 pairs")
+    assert "going on; trials made before: 1" in again
+    assert blind(again) == {re.findall(r"policy \d", before)[-1]}, "it makes the second trial alone, under its old name"
     assert "A: expert: 0 of 1 succeeded" in after
     assert "no decision yet" in after
     data = json.loads((out / "eval.json").read_text())
     assert data["complete"]
     assert [(t["policy"], t["seed"], t["success"]) for t in data["trials"]] == [("A", 0, False), ("B", 0, False)]
+    assert made in data["trials"]
     assert data["timeout_s"] == 1
     assert data["policies"]["A"]["policy_sha256"] != data["policies"]["B"]["policy_sha256"]
     assert {path.suffix for path in (out / "failures").iterdir()} == {".jpg"}
     assert not processes_of(out)
-    # It ended before the second trial was written down: started again, it makes that one alone, under its old name.
-    log = out / "trials.jsonl"
-    log.write_bytes(b"".join(log.read_bytes().splitlines(keepends=True)[:-1]))
-    done = subprocess.run(command, env=environment, capture_output=True, text=True, timeout=LIMIT_S, check=False)
-    assert done.returncode == 1, done.stderr
-    assert "going on; trials made before: 1" in done.stdout
-    assert ("policy 1" in done.stdout) != ("policy 2" in done.stdout)
-    assert json.loads((out / "eval.json").read_text())["trials"] == data["trials"]
