@@ -10,6 +10,7 @@ import sys
 from pathlib import Path
 
 import pytest
+import yaml
 
 pytest.importorskip("rclpy", reason="no ROS 2 in this environment")
 pytest.importorskip("mujoco", reason="no MuJoCo in this environment")
@@ -38,6 +39,8 @@ def test_the_box_is_grasped_through_the_drivers_topics_and_the_rest_is_not_claim
     )
     assert "Traceback" not in done.stdout + done.stderr
     assert done.returncode == 1, done.stderr
+    assert "0 of 1 attempts succeeded" in done.stdout
+    assert yaml.safe_load((out / "config" / "task.yaml").read_text())["timeout_s"] == 4
     found = json.loads((out / "summary.json").read_text())
     assert found["complete"]
     assert (found["robot"], found["policy"]) == ("sim_ac_one", "expert")

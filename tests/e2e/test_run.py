@@ -63,17 +63,6 @@ def test_the_towel_is_folded_and_the_run_folder_says_so(tmp_path):
 
 
 @needs_graphics
-def test_a_policy_that_does_nothing_fails_the_task(tmp_path):
-    code, said, _ = run(tmp_path / "out", "--policy", "hold", "--pace", "lockstep", "--set", "task.timeout_s=1")
-    assert code == 1
-    assert "0 of 1 attempts succeeded" in said
-    found = summary(tmp_path / "out")
-    assert found["complete"]
-    assert found["success_rate"] == 0.0
-    assert yaml.safe_load((tmp_path / "out" / "config" / "task.yaml").read_text())["timeout_s"] == 1
-
-
-@needs_graphics
 def test_a_released_checkpoint_is_converted_checked_and_run_within_the_limits(tmp_path, capsys):
     pytest.importorskip("torch", reason="torch is not installed")
     from tests.checkpoint_support import policy_of, released_files

@@ -194,7 +194,7 @@ def expert():
     return expert
 
 
-@pytest.mark.parametrize(("seed", "latency_s"), [(0, 0.0), (5, 0.19), (12, 0.35)])
+@pytest.mark.parametrize(("seed", "latency_s"), [(0, 0.0), (12, 0.35)])
 def test_it_folds_through_chunks_of_which_a_quarter_is_executed(world, expert, seed, latency_s):
     pace = Pace(execute_rows=8, latency_s=latency_s, linger_s=2.2, draw=False)
     moments = list(attempt(world, expert_act(expert), seed, pace))
