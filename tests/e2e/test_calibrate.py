@@ -105,7 +105,7 @@ def captured(cell, folder, count):
     for position in views.draw("left_wrist", optics, board, cell.board, count, np.random.default_rng(1)):
         cell.move(position)
         file = f"left_{len(rows)}.png"
-        Image.fromarray(cell.capture("left_wrist")).save(folder / file)
+        Image.fromarray(cell.capture("left_wrist")).save(folder / file, compress_level=1)
         rows.append({"position": position.tolist(), "pictures": {"left_wrist": file}})
     listed = {"optics": {"left_wrist": to_data(optics)}, "serials": {"left_wrist": "0815"}, "captures": rows}
     (folder / "captures.yaml").write_text(yaml.safe_dump(listed))

@@ -53,7 +53,7 @@ def environment(source, tmp_path_factory) -> Path:
     venv.create(folder / "venv")
     python = folder / "venv" / "bin" / "python"
     (wheel,) = folder.glob("wam_ros-*.whl")
-    called(*pip, "--python", python, "install", "--no-deps", wheel, folder=folder)
+    called(*pip, "--python", python, "install", "--no-deps", "--no-compile", wheel, folder=folder)
     paths = {"base": str(folder / "venv"), "platbase": str(folder / "venv")}
     packages = Path(sysconfig.get_path("purelib", vars=paths))
     neighbours = sysconfig.get_path("purelib")

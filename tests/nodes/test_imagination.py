@@ -126,16 +126,23 @@ class Dream(Rig):
         return self.around.report.get(key, "")
 
 
+@pytest.fixture(scope="module")
+def checkpoints(tmp_path_factory):
+    """Folders of a checkpoint with a depth coding, and of one without."""
+    folders = {depth: tmp_path_factory.mktemp("checkpoint") for depth in (True, False)}
+    random_checkpoint(folders[True])
+    random_checkpoint(folders[False], depth=None)
+    return folders
+
+
 @pytest.fixture
-def make_dream(ros_context, robot, tmp_path):
+def make_dream(ros_context, robot, checkpoints, tmp_path):
     stack = []
 
     def make(dreamed=robot, depth=True, **params) -> Dream:
-        folder = tmp_path / "checkpoint"
-        random_checkpoint(folder, **({} if depth else {"depth": None}))
         path = tmp_path / "robot.yaml"
         path.write_text(yaml.safe_dump(to_data(dreamed)))
-        changes = {"backend": "tests.nodes.test_imagination:Dreamer", "checkpoint": str(folder)}
+        changes = {"backend": "tests.nodes.test_imagination:Dreamer", "checkpoint": str(checkpoints[depth])}
         sizes = {"rate_hz": 10.0, "horizon": 16, "execute_rows": 2, "mosaic": to_data(MOSAIC)}
         policy = probe_policy(tmp_path, **changes, **sizes)
         given = {"robot": str(path), "policy": policy, "use_sim_time": True, **params}

@@ -155,7 +155,7 @@ def test_a_recorded_episode_times_the_arms_and_says_why_not_the_camera(tmp_path,
     done, told = CubicSpline(TIME_S, motion.measured), CubicSpline(TIME_S, motion.commanded)
     dataset = Dataset(tmp_path / "set", layout, twin, H264)
     episode = dataset.begin(room=10_000)
-    for frame in range(round(18e9 / PERIOD_NS)):
+    for frame in range(round(9e9 / PERIOD_NS)):
         row = row_at(twin, frame)
         time_s = (row.stamp_ns - START_NS) / 1e9
         row = replace(row, state=done(time_s), action=told(time_s + PERIOD_NS / 1e9), depths={})
