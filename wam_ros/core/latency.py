@@ -14,7 +14,7 @@ from dataclasses import dataclass
 import numpy as np
 from scipy.interpolate import CubicSpline
 from scipy.optimize import minimize_scalar
-from scipy.stats import t as student_t
+from scipy.special import stdtrit
 
 from wam_ros.core.errors import CalibrationError
 from wam_ros.core.types import FloatArray
@@ -140,7 +140,7 @@ class _Fit:
         score = (residual * slope).sum(axis=1)
         stretch = np.array([part.sum() for part in np.array_split(score, STRETCHES)])
         spread = float(np.sqrt(STRETCHES / (STRETCHES - 1) * (stretch**2).sum()))
-        apart_s = float(student_t.ppf(0.975, STRETCHES - 1)) * spread / float((slope**2).sum())
+        apart_s = float(stdtrit(STRETCHES - 1, 0.975)) * spread / float((slope**2).sum())
         return float(np.hypot(apart_s, STAMPED * np.median(np.diff(self._spline.x))))
 
     def _residual(self, delay_s: float) -> tuple[FloatArray, FloatArray]:
