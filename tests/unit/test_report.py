@@ -162,6 +162,11 @@ def test_the_page_of_a_broken_run_says_so_first(robot):
     assert "node motion ended with code 1" in text
 
 
+def test_an_attempt_that_was_stopped_at_once_has_a_page(robot):
+    page = html.render(report_support.run(robot, [(0, "stopped", 0.0, "JOINTS_STALE:left")]), robot)
+    assert "JOINTS_STALE:left" in page
+
+
 def test_what_users_write_is_escaped(robot):
     run = report_support.run(robot, [SUCCESS], complete=False)
     run.error = "<script>alert(1)</script>"

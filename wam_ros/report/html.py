@@ -63,7 +63,7 @@ def render(run: Run, robot: Robot) -> str:
     """Return the page."""
     template = templates().get_template("report.html.j2")
     shown = _shown(run)
-    axis_s = max((attempt.duration_s for attempt in run.attempts), default=1.0)
+    axis_s = max((attempt.duration_s for attempt in run.attempts), default=0.0) or 1.0
     arms = {arm.name: (*arm.joints, arm.gripper.joint) for arm in robot.arms}
     return template.render(
         run=run,
