@@ -160,10 +160,13 @@ def test_a_picture_of_another_size_is_refused(robot, ros_context):
         assert s.source.image_stamp_ns("head") == 0
 
 
-def test_an_unstamped_message_is_refused(robot, ros_context):
+def test_an_unstamped_message_is_refused_with_the_cure(robot, ros_context, monkeypatch):
+    said, refuse = [], Inlets._refuse
+    monkeypatch.setattr(Inlets, "_refuse", lambda *args: said.append(str(args[-1])) or refuse(*args))
     with scene(robot, ros_context) as s:
         s.driver.send_pictures(0)
         s.until(lambda: all(s.source.statistics().get(f"refused_{c.name}") == 1 for c in robot.cameras))
+    assert all("let the driver stamp its messages" in text for text in said)
 
 
 def test_stamps_are_those_of_receipt_where_the_robot_says_so(robot, ros_context):
