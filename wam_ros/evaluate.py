@@ -92,17 +92,13 @@ def command(options: argparse.Namespace) -> int:
 
 def _finish(evaluation: Evaluation, code: int, folder: Path, console: Console) -> int:
     from wam_ros.report.evaluation import write_evaluation
+    from wam_ros.report.telling import tell, tell_open
 
+    if evaluation.question is not None and not evaluation.complete:
+        tell_open(evaluation, console)
+        return code
     write_evaluation(folder, evaluation)
-    for side in evaluation.sides:
-        found = evaluation.score(side).success
-        rate = f"{100 * found.rate:.0f} % ({100 * found.low:.0f} to {100 * found.high:.0f} %)"
-        console.print(f"{side.name}: {side.policy}: {found.count} of {found.trials} succeeded, {rate}", soft_wrap=True)
-    if evaluation.error:
-        console.print(f"not complete: {evaluation.error}", style="bold red", markup=False, soft_wrap=True)
-    if evaluation.decision:
-        console.print(evaluation.decision, style="bold", markup=False, soft_wrap=True)
-    console.print(f"report: {folder / 'evaluation.html'}", soft_wrap=True)
+    tell(evaluation, folder, console)
     undecided = evaluation.verdict is not None and evaluation.verdict.decision == Decision.GO_ON
     return OPEN if code == OK and undecided else code
 
@@ -243,9 +239,9 @@ class Series:
         if _identity(plan) != side.identity:
             raise ConfigError(f"{shown_as or side.policy}: a description or checkpoint changed meanwhile; begin anew")
         result = play(plan, len(numbers), folder, self.console, shown_as, keep)
-        if result.run.complete:
+        if result.run.complete and not result.interrupted:
             return OK
-        self.evaluation.error = result.run.error or "a run ended early"
+        self.evaluation.error = result.run.error or ("interrupted" if result.interrupted else "a run ended early")
         return INTERRUPTED if result.interrupted else OPEN
 
     def _run_folder(self, name: str) -> Path:

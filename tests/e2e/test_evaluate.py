@@ -44,8 +44,11 @@ def test_a_blind_comparison_that_is_interrupted_goes_on_and_tells_all_only_at_it
             before += (line := process.stdout.readline())
             assert line, process.stderr.read()
         process.send_signal(signal.SIGINT)  # in the second trial
-        _, complained = process.communicate(timeout=LIMIT_S)
+        paused, complained = process.communicate(timeout=LIMIT_S)
     assert process.returncode == 130, complained
+    blind(paused + complained)
+    assert "1 trials are kept. The same command goes on; with --episodes 1" in paused
+    assert not list(out.glob("eval*")), "a report would say who is who"
     assert not processes_of(out)
     (made,) = [json.loads(line)["trial"] for line in (out / "trials.jsonl").read_text().splitlines()[1:]]
     with started(out) as process:
