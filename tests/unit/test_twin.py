@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from wam_ros.files.assets import load_robot
 from wam_ros.sim.bare import LAG_S, BareWorld
 from wam_ros.sim.tracker import LIFETIME_NS, Tracker
-from wam_ros.sim.twin import Rhythm
+from wam_ros.sim.twin import TRUTH_RATE_HZ, Rhythm, Twin
 
 STEP_NS = 5_000_000
 LEFT, RIGHT = slice(0, 2), slice(2, 4)
@@ -54,6 +54,22 @@ def test_a_driver_that_keeps_the_last_target_for_ever_goes_there():
     path = run(tracker, np.zeros(4), 0, 400)
     assert np.allclose(path[-1, LEFT], 1.0)
     assert (path[:, RIGHT] == 0).all()
+
+
+@pytest.mark.parametrize("free_running", [False, True])
+def test_cameras_of_a_free_running_twin_expose_apart_and_its_truth_has_a_pace_of_its_own(free_running):
+    robot = load_robot("sim_ac_one")
+    twin, pictures, truths = Twin(robot, None, 0, free_running=free_running), [], 0
+    for n in range(200):
+        twin.step(n * twin.world.step_ns)
+        sensed = twin.sense()
+        pictures.append(set(sensed.frames))
+        truths += sensed.truth is not None
+    names, rate_hz = {camera.name for camera in robot.cameras}, robot.cameras[0].rate_hz
+    counts = [sum(name in shown for shown in pictures) for name in names]
+    assert np.abs(np.subtract(counts, rate_hz)).max() <= 1, "of one second"
+    assert max(map(len, pictures)) == (1 if free_running else len(names))
+    assert abs(truths - (TRUTH_RATE_HZ if free_running else rate_hz)) <= 1
 
 
 def test_a_restart_forgets_all_targets():

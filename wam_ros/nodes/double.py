@@ -58,7 +58,7 @@ class Double(SimRobot):
         self._called = params.robot
         cameras = tuple(_drawn(camera, params.picture_height) for camera in robot.cameras)
         task = load_task(params.task) if params.task else None
-        return robot, Twin(replace(robot, cameras=cameras), task, params.seed)
+        return robot, Twin(replace(robot, cameras=cameras), task, params.seed, free_running=True)
 
     def _make_pace(self) -> Pace:
         return Realtime(self, self._step, self._twin.world.step_ns, walls=True)

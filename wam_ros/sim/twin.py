@@ -5,6 +5,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from math import floor
 
 import numpy as np
 
@@ -20,20 +21,27 @@ from wam_ros.sim.tracker import Tracker
 from wam_ros.sim.world import World
 
 JUDGE_RATE_HZ = 10.0
+# Of a twin whose truth does not come with pictures: half of what an observation's may be away (ros/observe.py).
+TRUTH_RATE_HZ = 100.0
 # For people; every second frame of a 15 Hz camera, so that both show the same time.
 SCENE_RATE_HZ = 7.5
 
 
 class Rhythm:
-    """When something of a steady rate is due, counted from the start of the attempt, so that no rounding adds up."""
+    """When something of a steady rate is due, counted from the start of the attempt, so that no rounding adds up.
 
-    def __init__(self, rate_hz: float) -> None:
-        self._rate_hz = rate_hz
+    Args:
+        rate_hz: of it.
+        phase: share of a period by which the first is later than the start.
+    """
+
+    def __init__(self, rate_hz: float, phase: float = 0.0) -> None:
+        self._rate_hz, self._phase = rate_hz, phase
         self._count = 0
 
     def due(self, elapsed_ns: int) -> bool:
-        """True once in each period; the first is the start itself."""
-        count = int(elapsed_ns * self._rate_hz / NS_PER_S + 1e-9) + 1
+        """True once in each period."""
+        count = floor(elapsed_ns * self._rate_hz / NS_PER_S - self._phase + 1e-9) + 1
         due, self._count = count > self._count, count
         return due
 
@@ -45,7 +53,7 @@ class Sensed:
     Attributes:
         position, velocity: (J,) in robot order.
         frames: colour (H, W, 3) and depth (H, W) [m] of the cameras that are due.
-        truth: the simulator's state, with the frames of the leading camera.
+        truth: the simulator's state, with the frames of the leading camera or at its own pace.
         judgement: how the task stands, if it is due.
         scene: (H, W, 3) picture of robot and workpiece for people, if it is due and somebody watches.
     """
@@ -83,6 +91,8 @@ class Twin:
         task: whose scene it works in; None: in an empty world.
         seed: of the first attempt.
         variety: between attempts.
+        free_running: its cameras expose one after the other, as cameras that nobody synchronises, and truth is told at a pace
+            of its own, for listeners to whom a picture's time is that of its arrival.
 
     Attributes:
         world: the simulation; lives in the thread that made it.
@@ -93,7 +103,10 @@ class Twin:
         MissingDependencyError: no way to render here.
     """
 
-    def __init__(self, robot: Robot, task: Task | None, seed: int, variety: Variety = SAME) -> None:
+    def __init__(
+        self, robot: Robot, task: Task | None, seed: int, variety: Variety = SAME, *, free_running: bool = False
+    ) -> None:
+        self._free_running = free_running
         self.world = _world(robot, task, seed, variety)
         self.watched = False
         self._robot = robot
@@ -130,7 +143,8 @@ class Twin:
     def sense(self) -> Sensed:
         """Return the joints, and what else is due now."""
         frames = {n: self.world.render(n) for n, rhythm in self._cameras.items() if rhythm.due(self._sensed_ns)}
-        truth = self.world.truth() if self._robot.leader_camera in frames else None
+        asked = self._truth.due(self._sensed_ns) if self._free_running else self._robot.leader_camera in frames
+        truth = self.world.truth() if asked else None
         judgement = self.world.judge() if self._judge.due(self._sensed_ns) else None
         scene = self.world.render(SCENE_CAMERA)[0] if self._scene.due(self._sensed_ns) and self.watched else None
         return Sensed(self._position, self._velocity, frames, truth, judgement, scene)
@@ -142,5 +156,7 @@ class Twin:
     def _begin(self) -> None:
         self.elapsed_ns = self._sensed_ns = 0
         self._velocity = np.zeros_like(self._position)
-        self._cameras = {camera.name: Rhythm(camera.rate_hz) for camera in self._robot.cameras}
+        share = 1 / len(self._robot.cameras) if self._free_running else 0.0
+        self._cameras = {c.name: Rhythm(c.rate_hz, share * k) for k, c in enumerate(self._robot.cameras)}
+        self._truth = Rhythm(TRUTH_RATE_HZ)
         self._judge, self._scene = Rhythm(JUDGE_RATE_HZ), Rhythm(SCENE_RATE_HZ)
