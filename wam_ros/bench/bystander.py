@@ -37,6 +37,8 @@ PATIENT = (
     *(("motion", key, 3.0) for key in ("heartbeat_s", "feedback_s", "stall_s")),
     ("policy", "measured", False),
 )
+# Discovery and the first chunks are not measured.
+SETTLE_S = 2.0
 END_S = 10.0
 
 
@@ -88,6 +90,19 @@ class Bystander:
     def missing(self) -> list[str]:
         """Safety refuses to arm while anything is missing; that is enough here."""
         return []
+
+    def armed_for(self, seconds: float) -> tuple[int, int]:
+        """Arm the robot and let a while pass; return its begin and its end [ns], steady clock.
+
+        Raises:
+            RunError: it did not stay armed.
+        """
+        self.arming.get_ready()
+        self.arming.arm()
+        self.wait(SETTLE_S)
+        begin_ns = monotonic_ns()
+        self.wait(seconds)
+        return begin_ns, monotonic_ns()
 
     def wait(self, seconds: float) -> None:
         """Let time pass while the robot stays armed.

@@ -48,7 +48,7 @@ from wam_ros.vision.encode import jpeg
 TASK, MODEL = "earphone_pack", "wam_ros.bench.stopwatch:Sway"
 HEIGHT, WIDTH = 720, 1280
 RATES_HZ = (15, 30)
-SETTLE_S = FEEDBACK_S = 2.0
+FEEDBACK_S = 2.0
 
 
 def add_arguments(parser: ArgumentParser) -> None:
@@ -94,13 +94,7 @@ def measure_arms(robot: Robot, seconds: float) -> dict[str, float]:
         double = NodeSpec("double", "double", {"robot": robot_path})
         runner = stack.enter_context(Runner([double, specs["policy"], specs["safety"]], folder, os.environ))
         with program("wam_ros.bench.stopwatch", specs["motion"], folder):
-            bystander = stack.enter_context(bystander_of(runner))
-            bystander.arming.get_ready()
-            bystander.arming.arm()
-            bystander.wait(SETTLE_S)
-            begin_ns = monotonic_ns()
-            bystander.wait(seconds)
-            end_ns = monotonic_ns()
+            begin_ns, end_ns = stack.enter_context(bystander_of(runner)).armed_for(seconds)
             spoken_hz = _feedback_hz(robot)
         return {
             "feedback_per_s": spoken_hz,

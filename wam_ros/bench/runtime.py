@@ -18,7 +18,6 @@ from collections.abc import Mapping
 from contextlib import ExitStack
 from dataclasses import dataclass, replace
 from pathlib import Path
-from time import monotonic_ns
 
 import numpy as np
 import yaml
@@ -35,8 +34,6 @@ from wam_ros.runner import Runner
 
 TASK, POLICY = "towel_fold", "hold"
 MODEL = "wam_ros.bench.stopwatch:TimedHold"
-# Discovery and the first chunks are not measured.
-SETTLE_S = 2.0
 # An accepted chunk further from every stamp was made of a frame that the stopwatches did not see.
 BESIDE_NS = 20_000_000
 
@@ -134,13 +131,7 @@ def _run_graph(folder: Path, seconds: float, policy_path: str) -> tuple[int, int
         runner = stack.enter_context(Runner([specs["policy"], specs["safety"]], folder, os.environ))
         stack.enter_context(program("wam_ros.bench.synthetic_robot", _driver(task.default_robot), folder))
         stack.enter_context(program("wam_ros.bench.stopwatch", specs["motion"], folder))
-        bystander = stack.enter_context(bystander_of(runner))
-        bystander.arming.get_ready()
-        bystander.arming.arm()
-        bystander.wait(SETTLE_S)
-        begin_ns = monotonic_ns()
-        bystander.wait(seconds)
-        return begin_ns, monotonic_ns()
+        return stack.enter_context(bystander_of(runner)).armed_for(seconds)
 
 
 def _read(folder: Path, begin_ns: int, end_ns: int) -> Measured:
