@@ -44,6 +44,7 @@ from wam_ros.environment import additions
 from wam_ros.files.assets import load_robot, twins
 from wam_ros.files.dataset.check import examine
 from wam_ros.files.dataset.declaration import read_declaration
+from wam_ros.files.dataset.disk import size_bytes
 from wam_ros.files.dataset.read import DatasetReader, Recording
 from wam_ros.files.dataset.video import DEPTH, DEPTH_ARCHIVE, Codec, VideoJournal
 from wam_ros.files.load import to_data
@@ -86,7 +87,7 @@ def run(options: Namespace) -> dict[str, float | str]:
             "recorder_cores": cost.cpu_s / cost.wall_s,
             "encoder_loop_ms_per_row": 1e3 * bare_s,
             "codec": color.name,
-            "megabytes_per_minute": _size_mb(root) / (len(recording) / FPS) * 60,
+            "megabytes_per_minute": size_bytes(root) / 1e6 / (len(recording) / FPS) * 60,
         }
 
 
@@ -226,10 +227,6 @@ def _counts(recording: Recording, said: dict[str, list[int]], robot: Robot) -> d
         "pictures_repeated": ledger["pictures_repeated"],
         "worst_skew_ms": 1e3 * max(ledger["streams"][camera.name]["worst_skew_s"] for camera in robot.cameras),
     }
-
-
-def _size_mb(root: Path) -> float:
-    return sum(path.stat().st_size for path in root.rglob("*") if path.is_file()) / 1e6
 
 
 # -- the floor -----------------------------------------------------------------------------------

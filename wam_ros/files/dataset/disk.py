@@ -7,6 +7,7 @@ import json
 import os
 import shutil
 from collections.abc import Iterable
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -70,3 +71,12 @@ def remove_folder(folder: Path) -> None:
 def free_bytes(path: Path) -> int:
     """Return how much may still be written there."""
     return shutil.disk_usage(path).free
+
+
+def size_bytes(folder: Path) -> int:
+    """Return what the files of a folder and of those below it take; others may write and rename there meanwhile."""
+    total = 0
+    for path in folder.rglob("*"):
+        with suppress(FileNotFoundError):  # it has another name now
+            total += path.stat().st_size if path.is_file() else 0
+    return total

@@ -26,7 +26,7 @@ from wam_ros.core.depth_codes import LARGEST_CODE, to_codes, to_millimetres
 from wam_ros.core.episode import EpisodeLayout, PictureKind, PictureStream
 from wam_ros.core.errors import WamError
 from wam_ros.files.archive import ArchiveWriter, Message
-from wam_ros.files.dataset.disk import put_json, sync_file
+from wam_ros.files.dataset.disk import put_json, size_bytes, sync_file
 from wam_ros.files.dataset.lane import Lane
 from wam_ros.files.dataset.statistics import SAMPLED_EVERY, Histogram
 from wam_ros.files.dataset.tables import INSTRUCTION, schema_of, to_array
@@ -85,7 +85,7 @@ class OpenEpisode:
     @property
     def size_bytes(self) -> int:
         """What is on the disk so far."""
-        return sum(path.stat().st_size for path in self.folder.iterdir() if path.is_file())
+        return size_bytes(self.folder)
 
     def append(self, values: Mapping[str, Any], pictures: Mapping[str, NDArray[Any]], *, forced: bool = False) -> bool:
         """Take a row whole, or refuse it whole; does not wait.
