@@ -15,7 +15,7 @@ pytest.importorskip("mujoco", reason="no MuJoCo in this environment")
 from rclpy.node import Node
 from rclpy.parameter import Parameter
 from rclpy.qos import QoSProfile, ReliabilityPolicy
-from sensor_msgs.msg import JointState
+from sensor_msgs.msg import Image, JointState
 
 from tests.ros_support import spinning, wait_until
 from wam_ros.checks import check_dataset
@@ -174,6 +174,17 @@ def test_one_that_keeps_the_last_target_for_ever_and_speaks_a_thousand_times_a_s
     side.stream(goal)
     wait_until(executor, lambda: bool(np.abs(heard.position - goal)[:6].max() < 0.03))
     wait_until(executor, lambda: any(seen.complete for seen in side.seen))
+
+
+def test_one_draws_depth_for_listeners_only(latched):
+    double, side, executor = latched
+    names, head = {camera.name for camera in side.robot.cameras}, side.robot.camera("head")
+    wait_until(executor, lambda: double._twin.flat == names)
+    heard = []
+    side.create_subscription(Image, head.depth, heard.append, STATE)
+    wait_until(executor, lambda: bool(heard))
+    assert double._twin.flat == names - {"head"}
+    assert (heard[0].height, heard[0].width) == (head.height, head.width)
 
 
 @pytest.mark.parametrize(("name", "reads_open", "fps"), [("r1_lite", 101.8, 15), ("ac_one", -3.4, 30)])

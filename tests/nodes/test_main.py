@@ -11,6 +11,7 @@ import pytest
 pytest.importorskip("rclpy", reason="no ROS 2 in this environment")
 
 PROGRAM = """
+import gc
 import sys
 from rclpy.node import Node
 from std_msgs.msg import String
@@ -29,6 +30,8 @@ class Busy(Node):
     def tick(self):
         if "fail" in sys.argv:
             raise ConfigError("task: expected a name, got nothing; give one")
+        if "count" in sys.argv:
+            raise ConfigError(f"under the collector's eye: {len(gc.get_objects())}")
         self.out.publish(String(data="x"))
 
     def destroy_node(self):
@@ -62,3 +65,9 @@ def test_a_users_mistake_is_one_sentence_and_no_traceback(when, message):
     assert message in err
     assert "Traceback" not in err
     assert err.count("\n") == 1
+
+
+def test_the_garbage_collector_never_looks_through_what_a_node_began_with():
+    _, err = (process := start("count")).communicate(timeout=240)
+    assert process.returncode == 2
+    assert int(err.split()[-1]) < 2000

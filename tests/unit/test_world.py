@@ -96,6 +96,18 @@ def test_the_same_seed_gives_bit_equal_observations(world):
     assert all(np.array_equal(a, b) for a, b in zip(episode(), episode(), strict=True))
 
 
+def test_coarse_pictures_show_the_same(world):
+    coarse = World(ROBOT, TASK, coarse=True)
+    try:
+        for each in (world, coarse):
+            each.reset(1)
+        pairs = [(world.picture(camera), coarse.picture(camera)) for camera in VIEWS]
+    finally:
+        coarse.close()
+    means = [np.abs(np.subtract(a, b, dtype=int)).mean() for a, b in pairs]
+    assert 0 < max(means) < 3, "of 255"
+
+
 def test_servos_reach_their_targets_and_stay_within_bounds(world):
     world.reset(0)
     lower, upper = ROBOT.bounds()

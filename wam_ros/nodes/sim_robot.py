@@ -102,7 +102,8 @@ class SimRobot(Node):
         self.create_service(SetBool, "sim/play", self._on_play)
 
     def _camera_driver(self, camera: Camera) -> CameraDriver:
-        return CameraDriver(self, camera, self._twin.world.intrinsics(camera.name))
+        repeated = self._params.pace == "lockstep"
+        return CameraDriver(self, camera, self._twin.world.intrinsics(camera.name), repeated=repeated)
 
     def _variety(self) -> Variety:
         how = self._params
@@ -157,6 +158,7 @@ class SimRobot(Node):
         else:
             self._twin.stand()
         self._twin.watched = self._scene.get_subscription_count() > 0
+        self._twin.flat = frozenset(name for name, camera in self._cameras.items() if not camera.wants_depth)
         sensed = self._twin.sense()
         self._joints.publish(sensed.position, sensed.velocity, now_ns)
         for name, (color, depth_m) in sensed.frames.items():

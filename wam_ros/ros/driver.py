@@ -63,24 +63,32 @@ class CameraDriver:
         camera: whose topics are spoken; pictures of another size are brought to its own.
         intrinsics: (3, 3) camera matrix for that size.
         stamped: whether pictures say their time.
+        repeated: its last frame is said again to late listeners, who must find depth in it.
     """
 
-    def __init__(self, node: Node, camera: Camera, intrinsics: FloatArray, *, stamped: bool = True) -> None:
-        self._camera, self._stamped = camera, stamped
+    def __init__(
+        self, node: Node, camera: Camera, intrinsics: FloatArray, *, stamped: bool = True, repeated: bool = True
+    ) -> None:
+        self._camera, self._stamped, self._repeated = camera, stamped, repeated
         self._color = Outlet(node, _KINDS[camera.transport], camera.color, SENSOR)
         self._depth = Outlet(node, _KINDS[camera.depth_transport], camera.depth, SENSOR) if camera.depth else None
         self._info = Outlet(node, CameraInfo, camera.info, SENSOR) if camera.info else None
         self._calibration = info_to_msg(camera, intrinsics)
 
-    def publish(self, color: ByteImage, depth_m: DepthImage, stamp_ns: int) -> None:
-        """Send (H, W, 3) RGB and (H, W) depth of one exposure."""
+    @property
+    def wants_depth(self) -> bool:
+        """Whether depth is of use to anybody."""
+        return self._depth is not None and (self._repeated or self._depth.heard)
+
+    def publish(self, color: ByteImage, depth_m: DepthImage | None, stamp_ns: int) -> None:
+        """Send (H, W, 3) RGB and (H, W) depth of one exposure, None where nobody wants it."""
         camera, stamp_ns = self._camera, stamp_ns if self._stamped else 0
         size = camera.height, camera.width
         ready = color.shape[:2] == size  # what takes time is done for listeners only
         if (ready and camera.transport == "raw") or self._color.heard:
             sized = color if ready else resize(color, *size, "bilinear")
             self._color.publish(picture_to_msg(sized, "rgb8", stamp_ns, camera.frame, camera.transport))
-        if self._depth is not None and (ready or self._depth.heard):
+        if self._depth is not None and depth_m is not None:
             metres = depth_m if ready else resize_depth(depth_m, *size)
             millimetres = np.clip(np.rint(metres * _MM_PER_M), 0, _LARGEST_MM).astype(np.uint16)
             self._depth.publish(picture_to_msg(millimetres, "16UC1", stamp_ns, camera.frame, camera.depth_transport))

@@ -62,6 +62,10 @@ class BareWorld:
                 return self._stripes(found.height, found.width, found.arm)
         return self._stripes(_STRIPES_PX, _STRIPES_PX, "")
 
+    def picture(self, camera: str) -> ByteImage:
+        """Return the stripes of :meth:`render` alone."""
+        return self.render(camera)[0]
+
     def intrinsics(self, camera: str) -> FloatArray:
         """(3, 3) camera matrix."""
         found = self._robot.camera(camera)

@@ -16,7 +16,12 @@ REMEDY = (
 
 
 def choose_backend() -> str:
-    """Set ``MUJOCO_GL`` to the first renderer that can work, unless the user has set it, and return it."""
+    """Set ``MUJOCO_GL`` to the first renderer that can work, unless the user has set it, and return it.
+
+    Where Mesa draws on the CPU it does so in the thread that asks: for pictures of this size its helpers cost more than
+    they save, and they take the cores of the other nodes.
+    """
+    os.environ.setdefault("LP_NUM_THREADS", "0")
     if not os.environ.get("MUJOCO_GL"):
         os.environ["MUJOCO_GL"] = "egl" if _egl_works() else "osmesa" if _osmesa_works() else "disabled"
     return os.environ["MUJOCO_GL"]

@@ -52,7 +52,7 @@ class Sensed:
 
     Attributes:
         position, velocity: (J,) in robot order.
-        frames: colour (H, W, 3) and depth (H, W) [m] of the cameras that are due.
+        frames: colour (H, W, 3) and depth (H, W) [m] of the cameras that are due; no depth where nobody asks for it.
         truth: the simulator's state, with the frames of the leading camera or at its own pace.
         judgement: how the task stands, if it is due.
         scene: (H, W, 3) picture of robot and workpiece for people, if it is due and somebody watches.
@@ -60,7 +60,7 @@ class Sensed:
 
     position: FloatArray
     velocity: FloatArray
-    frames: Mapping[str, tuple[ByteImage, DepthImage]] = field(default_factory=dict)
+    frames: Mapping[str, tuple[ByteImage, DepthImage | None]] = field(default_factory=dict)
     truth: FloatArray | None = None
     judgement: Judgement | None = None
     scene: ByteImage | None = None
@@ -77,10 +77,11 @@ class Variety:
 SAME = Variety()
 
 
-def _world(robot: Robot, task: Task | None, seed: int, how: Variety) -> World | BareWorld:
+def _world(robot: Robot, task: Task | None, seed: int, how: Variety, *, coarse: bool) -> World | BareWorld:
     if task is None:
         return BareWorld(robot)
-    return World(robot, task, seed=seed, randomisation=how.randomisation, disturbance=how.disturbance)
+    vary, upset = how.randomisation, how.disturbance
+    return World(robot, task, seed=seed, randomisation=vary, disturbance=upset, coarse=coarse)
 
 
 class Twin:
@@ -92,12 +93,13 @@ class Twin:
         seed: of the first attempt.
         variety: between attempts.
         free_running: its cameras expose one after the other, as cameras that nobody synchronises, and truth is told at a pace
-            of its own, for listeners to whom a picture's time is that of its arrival.
+            of its own, for listeners to whom a picture's time is that of its arrival. Its pictures are coarse: nobody waits.
 
     Attributes:
         world: the simulation; lives in the thread that made it.
         elapsed_ns: simulated time of the attempt.
         watched: somebody wants the picture for people.
+        flat: names of cameras whose depth nobody wants.
 
     Raises:
         MissingDependencyError: no way to render here.
@@ -107,8 +109,9 @@ class Twin:
         self, robot: Robot, task: Task | None, seed: int, variety: Variety = SAME, *, free_running: bool = False
     ) -> None:
         self._free_running = free_running
-        self.world = _world(robot, task, seed, variety)
+        self.world = _world(robot, task, seed, variety, coarse=free_running)
         self.watched = False
+        self.flat: frozenset[str] = frozenset()
         self._robot = robot
         self._position = self.world.joints()
         self._tracker = Tracker.for_robot(robot, self._position)
@@ -142,7 +145,7 @@ class Twin:
 
     def sense(self) -> Sensed:
         """Return the joints, and what else is due now."""
-        frames = {n: self.world.render(n) for n, rhythm in self._cameras.items() if rhythm.due(self._sensed_ns)}
+        frames = {name: self._shot(name) for name, rhythm in self._cameras.items() if rhythm.due(self._sensed_ns)}
         asked = self._truth.due(self._sensed_ns) if self._free_running else self._robot.leader_camera in frames
         truth = self.world.truth() if asked else None
         judgement = self.world.judge() if self._judge.due(self._sensed_ns) else None
@@ -152,6 +155,9 @@ class Twin:
     def close(self) -> None:
         """Free the renderer."""
         self.world.close()
+
+    def _shot(self, camera: str) -> tuple[ByteImage, DepthImage | None]:
+        return (self.world.picture(camera), None) if camera in self.flat else self.world.render(camera)
 
     def _begin(self) -> None:
         self.elapsed_ns = self._sensed_ns = 0

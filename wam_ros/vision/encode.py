@@ -16,10 +16,10 @@ _QUALITY = [cv2.IMWRITE_JPEG_QUALITY, 90]
 
 def jpeg(picture: ByteImage) -> bytes:
     """Return an (H, W, 3) uint8 RGB picture as JPEG."""
-    return bytes(cv2.imencode(".jpg", np.ascontiguousarray(picture[..., ::-1]), _QUALITY)[1].data)
+    return bytes(cv2.imencode(".jpg", cv2.cvtColor(picture, cv2.COLOR_RGB2BGR), _QUALITY)[1].data)
 
 
 def png(picture: ByteImage | NDArray[np.uint16]) -> bytes:
     """Return an (H, W, 3) uint8 RGB picture, or (H, W) uint16 depth, as PNG."""
-    ordered = picture[..., ::-1] if picture.ndim == 3 else picture
-    return bytes(cv2.imencode(".png", np.ascontiguousarray(ordered), _EFFORT)[1].data)
+    ordered = cv2.cvtColor(picture, cv2.COLOR_RGB2BGR) if picture.ndim == 3 else picture
+    return bytes(cv2.imencode(".png", ordered, _EFFORT)[1].data)
