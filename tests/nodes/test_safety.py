@@ -46,11 +46,13 @@ def test_arming_is_refused_without_a_stream_and_says_which(cell, silent):
     assert (silent in answer.message) or (silent == "policy" and "POLICY_SILENT" in answer.message)
 
 
-def test_the_operator_stops_and_only_reset_and_arm_lead_out(cell):
+def test_the_operator_stops_and_only_reset_and_arm_lead_out(cell, capfd):
     cell.run()
     assert cell.call("safety_stop").success
     cell.until(lambda: cell.state == "STOPPED")
     assert cell.cause == "OPERATOR"
+    cell.until(lambda: cell.call("safety_stop").success)
+    assert capfd.readouterr().err.count("STOPPED by OPERATOR: somebody asked for it") == 1
     assert not cell.call("arm", True).success
     assert cell.call("safety_reset").success
     cell.until(lambda: cell.motion["phase"] == "silent")

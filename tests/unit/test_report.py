@@ -15,6 +15,7 @@ from hypothesis import strategies as st
 from rich.console import Console
 
 from tests import report_support
+from wam_ros.core.cures import cure_of
 from wam_ros.core.types import Trajectory, nanoseconds
 from wam_ros.report import html, summary
 from wam_ros.report.progress import Moment, Progress
@@ -240,6 +241,16 @@ def test_without_a_terminal_each_stage_is_one_plain_line(robot):
         "attempt 1 of 1: RUNNING, grasped at 2.0 s",
         "attempt 1  seed 0  success  4.0 s  progress 100 %  (4.4 s wall)",
     ]
+
+
+def test_a_stop_comes_with_its_cure_once(robot):
+    stopped = dataclasses.replace(report_support.run(robot, [SUCCESS]).attempts[0], stop_cause="CAMERA_STALE:head")
+    out = io.StringIO()
+    progress = Progress(Console(file=out, width=120, highlight=False))
+    for number in (1, 2):
+        progress.ended(number, stopped)
+    assert out.getvalue().count("CAMERA_STALE:head") == 2
+    assert out.getvalue().count(cure_of("CAMERA_STALE:head")) == 1
 
 
 def test_in_a_terminal_the_panel_shows_figures_and_leaves_the_result(robot):

@@ -3,13 +3,16 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import replace
+from pathlib import Path
 
 import pytest
 from hypothesis import settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
 
+from wam_ros.core.cures import CURES, cure_of
 from wam_ros.core.safety import MOTION, POLICY, TELEOP, SafetyBounds, SafetyMachine, State, watches_for
 from wam_ros.files.assets import load_robot
 
@@ -329,3 +332,10 @@ class Walk(RuleBasedStateMachine):
 
 Walk.TestCase.settings = settings(max_examples=100, stateful_step_count=40, deadline=None)
 test_walk = Walk.TestCase
+
+
+def test_every_cause_that_the_docs_name_has_a_cure_and_no_other():
+    table = (Path(__file__).parents[2] / "docs" / "safety.md").read_text().partition("## Causes")[2].partition("## ")[0]
+    assert set(re.findall(r"^\| `([A-Z_]+)", table, flags=re.M)) == set(CURES)
+    assert cure_of("CAMERA_STALE:head") == CURES["CAMERA_STALE"]
+    assert cure_of("") == cure_of("POLICY") == ""

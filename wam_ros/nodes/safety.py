@@ -19,6 +19,7 @@ from sensor_msgs.msg import CompressedImage, Image
 from std_srvs.srv import SetBool, Trigger
 from trajectory_msgs.msg import JointTrajectory
 
+from wam_ros.core.cures import cure_of
 from wam_ros.core.joint_topics import JointTopic, fault_of, feedback_topics
 from wam_ros.core.robot import Robot
 from wam_ros.core.safety import (
@@ -61,7 +62,7 @@ class SafetyNode(Node):
         robot = load_robot(params.robot)
         self._time = timebase_of(self)
         self._machine = SafetyMachine(watches_for(robot, params), params)
-        self._told = -1
+        self._told = self._logged = -1
         self._publisher = self.create_publisher(DiagnosticStatus, "safety/state", LATCHED)
         self._listen(robot)
         self._serve()
@@ -183,7 +184,9 @@ class SafetyNode(Node):
             return
         level, state, values = self._read()
         self._publisher.publish(make_status("wam/safety", level, state, {**values, "sequence": machine.sequence}))
-        self._told = machine.sequence
+        if machine.state is State.STOPPED and self._logged != machine.sequence:
+            self.get_logger().error(f"STOPPED by {machine.cause}: {cure_of(machine.cause)}")
+        self._told = self._logged = machine.sequence
 
     def _read(self) -> tuple[bytes, str, dict[str, str]]:
         machine = self._machine

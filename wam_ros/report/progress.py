@@ -13,6 +13,7 @@ from rich.live import Live
 from rich.table import Table
 from rich.text import Text
 
+from wam_ros.core.cures import cure_of
 from wam_ros.report.summary import Attempt, Setup
 
 REFRESH_HZ = 4
@@ -79,6 +80,7 @@ class Progress:
         self._live: Live | None = None
         self._said = ""
         self._episodes = 0
+        self._cures: set[str] = set()
 
     def __enter__(self) -> Progress:
         if self._console.is_terminal:
@@ -118,6 +120,10 @@ class Progress:
             f"  {attempt.duration_s:.1f} s  progress {100 * attempt.progress:.0f} %  ({attempt.wall_s:.1f} s wall)",
         )
         self._console.print(text)
+        cure = cure_of(attempt.stop_cause)
+        if cure and cure not in self._cures:
+            self._cures.add(cure)
+            self._console.print(f"  {cure} (docs/safety.md)", style="dim", soft_wrap=True)
 
     def _say(self, line: str, shown: Text | Group, detail: str = "") -> None:
         if self._live is not None:

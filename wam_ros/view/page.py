@@ -23,6 +23,7 @@ import websockets.asyncio.server
 import yourdfpy
 from viser.extras import ViserUrdf
 
+from wam_ros.core.cures import cure_of
 from wam_ros.core.errors import ConfigError, mismatch
 from wam_ros.core.robot import Robot
 from wam_ros.core.task import Task
@@ -226,5 +227,6 @@ def own_origin(port: int) -> Iterator[None]:
 def _state_html(state: str, cause: str) -> str:
     color = STATE_COLORS.get(state, UNKNOWN_COLOR)
     text = html.escape(state or "no word from safety")
-    why = f'<div style="font-size:13px;opacity:.75">{html.escape(cause)}</div>' if cause else ""
+    lines = [html.escape(line) for line in (cause, cure_of(cause)) if line]
+    why = "".join(f'<div style="font-size:13px;opacity:.75">{line}</div>' for line in lines)
     return f'<div style="padding:4px 12px;font-weight:600;color:{color};font-size:20px">{text}{why}</div>'

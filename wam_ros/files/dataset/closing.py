@@ -9,7 +9,9 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
+from functools import partial
 from itertools import islice
 from pathlib import Path
 from typing import Any
@@ -64,7 +66,7 @@ def close_episode(
 
     Args:
         places: of the dataset.
-        folder: the journal; left as it is.
+        folder: the journal; left as it is. A video in it that is already what it shall be gets a second name.
         index: of the episode.
         layout: of the dataset.
         start: rows of all episodes before it.
@@ -78,14 +80,18 @@ def close_episode(
         OSError: the disk takes no more.
     """
     rows = journal.read_rows(folder)
-    length = _common_length(folder, rows, layout)
-    if length == 0:
-        return None
-    ending, rows = _ending(folder, rows.num_rows - length), rows.slice(0, length)
-    tasks = tuple(dict.fromkeys(rows[INSTRUCTION.key].to_pylist()))
-    stats = _stats(folder, rows, layout)
-    named = [_close_video(places, folder, s, index, length, layout.fps) for s in layout.streams]
-    named.append(_close_archive(places, folder, index))
+    with ThreadPoolExecutor(thread_name_prefix="closing") as threads:
+        frames = list(threads.map(count_frames, [folder / f"{stream.key}.mkv" for stream in layout.streams]))
+        # Rows of which every picture is there: all of them, unless somebody pulled the plug or the disk was full.
+        length = min([int(rows.num_rows), *frames])
+        if length == 0:
+            return None
+        close_video = partial(_close_video, places, folder, index, length, layout.fps)
+        videos = threads.map(close_video, layout.streams, frames)
+        ending, rows = _ending(folder, rows.num_rows - length), rows.slice(0, length)
+        tasks = tuple(dict.fromkeys(rows[INSTRUCTION.key].to_pylist()))
+        stats = _stats(folder, rows, layout)
+        named = [_close_archive(places, folder, index), *videos]
     table = _finished_table(rows, layout, index, start, list(dict.fromkeys([*known_tasks, *tasks])))
     part = part_of(places.data(index))
     write_table(part, table)
@@ -94,12 +100,6 @@ def close_episode(
     closed = Closed(index, length, tasks, stats, ending["success"], ending["ended"], ending["ledger"])
     write_description(places, closed, layout, start)
     return closed
-
-
-def _common_length(folder: Path, rows: pa.Table, layout: EpisodeLayout) -> int:
-    """Rows of which every picture is there: all of them, unless somebody pulled the plug or the disk was full."""
-    frames = [count_frames(folder / f"{stream.key}.mkv") for stream in layout.streams]
-    return min([int(rows.num_rows), *frames])
 
 
 def _ending(folder: Path, cut: int) -> dict[str, Any]:
@@ -130,15 +130,29 @@ def _pixels(stream: PictureStream) -> str:
     return "rgb24" if stream.kind == "color" else "gray12le"
 
 
-def _close_video(places: Places, folder: Path, stream: PictureStream, index: int, length: int, fps: int) -> Path:
-    final = video_place(places, stream, index)
+def _close_video(
+    places: Places, folder: Path, index: int, length: int, fps: int, stream: PictureStream, frames: int
+) -> Path:
+    journalled, final = folder / f"{stream.key}.mkv", video_place(places, stream, index)
     part = part_of(final)
-    copy_frames(folder / f"{stream.key}.mkv", part, length, fps)
+    whole = frames == length and journal.read_ending(folder) is not None
+    if not (whole and final.suffix == journalled.suffix and _link(journalled, part)):
+        copy_frames(journalled, part, length, fps)
     facts = read_facts(part)
     if len(facts.times_s) != length or not last_frame_decodes(part, facts.times_s):
         raise DatasetError(mismatch(f"{final}: frames", length, len(facts.times_s), "look at the disk"))
     publish(part, final)
     return final
+
+
+def _link(source: Path, target: Path) -> bool:
+    """Let a file have a second name; False where the disk's format has no such thing."""
+    target.unlink(missing_ok=True)
+    try:
+        target.hardlink_to(source)
+    except OSError:
+        return False
+    return True
 
 
 def video_place(places: Places, stream: PictureStream, index: int) -> Path:
