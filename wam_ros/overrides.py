@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
 """``--set KEY=VALUE``: run with a robot, task, policy or node that differs in a few values.
 
-``task.method=c2``, ``policy.options.steps=4`` and ``robot.cameras.0.rate_hz=30`` change a description; the
-changed YAML lies in the run folder, so what ran can be read there. ``motion.heartbeat_s=0.2`` is a parameter
+``task.method=c2``, ``policy.options.steps=4``, ``robot.cameras.0.rate_hz=30`` and ``robot.cameras.all.rate_hz=15`` change a
+description; the changed YAML lies in the run folder, so what ran can be read there. ``motion.heartbeat_s=0.2`` is a parameter
 of the node ``motion``. Values are written as in YAML.
 """
 
@@ -20,6 +20,8 @@ from wam_ros.files.load import from_data, to_data
 from wam_ros.graph import Plan, RunOptions, Value
 
 KINDS = ("robot", "task", "policy")
+#: Stands for each entry of a list.
+ALL = "all"
 T = TypeVar("T")
 
 
@@ -88,7 +90,7 @@ def with_values(description: T, assignments: Sequence[Assignment]) -> T:
         return description
     data = to_data(description)
     for a in assignments:
-        _assign(data, a)
+        _assign(data, a.path, a)
     return from_data(type(description), data, f"--set {assignments[0].place}")
 
 
@@ -96,21 +98,28 @@ def _changed_yaml(description: object, assignments: Sequence[Assignment]) -> str
     return yaml.safe_dump(to_data(with_values(description, assignments)), sort_keys=False, allow_unicode=True)
 
 
-def _assign(data: Any, assignment: Assignment) -> None:
-    *inner, last = assignment.path
-    for step in inner:
-        data = data[_key(data, step, assignment)]
-    data[_key(data, last, assignment, new=True)] = assignment.value
+def _assign(data: Any, path: Sequence[str], assignment: Assignment) -> None:
+    step, *further = path
+    everyone = isinstance(data, list) and step == ALL
+    for key in range(len(data)) if everyone else [_key(data, step, assignment, not further)]:
+        if further:
+            _assign(data[key], further, assignment)
+        else:
+            data[key] = assignment.value
 
 
-def _key(data: Any, step: str, assignment: Assignment, new: bool = False) -> str | int:
+def _key(data: Any, step: str, assignment: Assignment, new: bool) -> str | int:
     """Return the key or index of a step; only a mapping can get a new one."""
     if isinstance(data, dict) and (new or step in data):
         return step
     if isinstance(data, list) and step.isdecimal() and int(step) < len(data):
         return int(step)
     there = (
-        ", ".join(data) if isinstance(data, dict) else f"0..{len(data) - 1}" if isinstance(data, list) else "no keys"
+        ", ".join(data)
+        if isinstance(data, dict)
+        else f"0..{len(data) - 1}, {ALL}"
+        if isinstance(data, list)
+        else "no keys"
     )
     where = f"--set {assignment.place}.{'.'.join(assignment.path)}"
     raise ConfigError(mismatch(where, there, step, "correct the key"))

@@ -97,7 +97,7 @@ def test_a_wrong_robot_is_named_by_file_and_key(capsys, robot_file, change, word
         (["run", "towel_fold", "--set", "task.method=fast"], "--set task: $.method: expected one of wait,"),
         (["run", "towel_fold", "--set", "method"], "expected PLACE.KEY=VALUE, got 'method'"),
         (["run", "towel_fold", "--set", "policy.options=[1"], "the value is not valid YAML"),
-        (["run", "towel_fold", "--set", "robot.cameras.7.rate_hz=1"], "expected 0..2, got 7"),
+        (["run", "towel_fold", "--set", "robot.cameras.7.rate_hz=1"], "expected 0..2, all, got 7"),
         (["run", "towel_fold", "--set", "gripper.rate_hz=1.0"], "got gripper"),
         (["run", "towel_fold", "--teleop", "keyboard"], "--teleop keyboard: expected a terminal, got none"),
         (["run", "towel_fold", "--set", "motion.a.b=1"], "expected PARAMETER="),
@@ -226,6 +226,8 @@ def test_set_changes_a_description_as_its_file_would():
     task = with_values(load_task("towel_fold"), [parse("task.timeout_s=7"), parse("task.method=c2")])
     assert (task.timeout_s, task.method) == (7.0, "c2")
     assert with_values(load_robot(ROBOT), [parse("robot.cameras.0.rate_hz=30")]).cameras[0].rate_hz == 30
+    slow = with_values(load_robot(ROBOT), [parse("robot.cameras.all.rate_hz=7")])
+    assert {camera.rate_hz for camera in slow.cameras} == {7}
 
 
 def test_set_reads_values_as_yaml():
