@@ -63,6 +63,8 @@ setup(
         "realsense": ["pyrealsense2"],
         "view": ["viser", "yourdfpy"],
         "models": ["torch", "safetensors", "diffusers", "transformers"],
+        # By this colcon sees that the tests are pytest's.
+        "test": ["pytest", "hypothesis"],
         "train": ["torch", "safetensors", "accelerate", "matplotlib"],
     },
     zip_safe=False,
