@@ -17,6 +17,8 @@ from wam_ros.graph import PROGRAMS
 
 REPOSITORY = Path(__file__).parents[2]
 COLCON = Path(sys.executable).parent / "colcon"
+#: Under ``colcon test`` this names the installed workspace, which a wheel must not find instead of itself.
+ALONE = {"PYTHONPATH": ""}
 NOT_SOURCE = shutil.ignore_patterns(
     ".git", ".venv", "build", "install", "log", "runs", "*.egg-info", ".*_cache", "__pycache__"
 )
@@ -53,7 +55,7 @@ def environment(source, tmp_path_factory) -> Path:
     venv.create(folder / "venv")
     python = folder / "venv" / "bin" / "python"
     (wheel,) = folder.glob("wam_ros-*.whl")
-    called(*pip, "--python", python, "install", "--no-deps", "--no-compile", wheel, folder=folder)
+    called(*pip, "--python", python, "install", "--no-deps", "--no-compile", wheel, folder=folder, **ALONE)
     paths = {"base": str(folder / "venv"), "platbase": str(folder / "venv")}
     packages = Path(sysconfig.get_path("purelib", vars=paths))
     neighbours = sysconfig.get_path("purelib")
@@ -79,11 +81,11 @@ def sourced(workspace: Path, command: str, folder: Path) -> str:
 
 def test_a_wheel_brings_its_configuration_with_it(environment, tmp_path):
     wam = environment / "bin" / "wam"
-    said = called(wam, "list", folder=tmp_path)
+    said = called(wam, "list", folder=tmp_path, **ALONE)
     assert all(word in said for word in ("sim_r1_lite", "towel_fold", "expert", *PROGRAMS))
-    assert called(wam, "check", "robot", "sim_r1_lite", folder=tmp_path).endswith("good\n")
+    assert called(wam, "check", "robot", "sim_r1_lite", folder=tmp_path, **ALONE).endswith("good\n")
     where = "import wam_ros; from wam_ros.files.assets import find; print(wam_ros.__file__, find('urdf'))"
-    found = called(environment / "bin" / "python", "-c", where, folder=tmp_path).split()
+    found = called(environment / "bin" / "python", "-c", where, folder=tmp_path, **ALONE).split()
     assert all(path.startswith(str(environment)) for path in found)
 
 
@@ -98,7 +100,7 @@ def test_a_wheel_holds_every_file_that_is_not_code(environment):
 
 def test_a_wheel_knows_its_backends(environment, tmp_path):
     code = "from importlib.metadata import entry_points; print(sorted(e.name for e in entry_points(group='wam_ros.backends')))"
-    assert "'expert'" in called(environment / "bin" / "python", "-c", code, folder=tmp_path)
+    assert "'expert'" in called(environment / "bin" / "python", "-c", code, folder=tmp_path, **ALONE)
 
 
 def test_colcon_installs_one_executable_for_each_node_and_the_command_line(workspace):

@@ -68,6 +68,7 @@ def run_node(make_node: Callable[[], Node], args: list[str] | None = None) -> in
         if node is not None:
             node.destroy_node()
         rclpy.try_shutdown()
+        gc.unfreeze()  # the interpreter's last collection shall find all; libraries complain of what it leaves
     return 0
 
 
