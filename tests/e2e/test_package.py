@@ -17,8 +17,8 @@ from wam_ros.graph import PROGRAMS
 
 REPOSITORY = Path(__file__).parents[2]
 COLCON = Path(sys.executable).parent / "colcon"
-#: Under ``colcon test`` this names the installed workspace, which a wheel must not find instead of itself.
-ALONE = {"PYTHONPATH": ""}
+#: Under ``colcon test`` these name the installed workspace, which a wheel must not find instead of itself.
+ALONE = {"PYTHONPATH": "", "AMENT_PREFIX_PATH": ""}
 NOT_SOURCE = shutil.ignore_patterns(
     ".git", ".venv", "build", "install", "log", "runs", "*.egg-info", ".*_cache", "__pycache__"
 )
