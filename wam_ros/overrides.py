@@ -114,12 +114,11 @@ def _key(data: Any, step: str, assignment: Assignment, new: bool) -> str | int:
         return step
     if isinstance(data, list) and step.isdecimal() and int(step) < len(data):
         return int(step)
-    there = (
-        ", ".join(data)
-        if isinstance(data, dict)
-        else f"0..{len(data) - 1}, {ALL}"
-        if isinstance(data, list)
-        else "no keys"
-    )
     where = f"--set {assignment.place}.{'.'.join(assignment.path)}"
-    raise ConfigError(mismatch(where, there, step, "correct the key"))
+    raise ConfigError(mismatch(where, _keys(data), step, "correct the key"))
+
+
+def _keys(data: Any) -> str:
+    if isinstance(data, dict):
+        return ", ".join(data)
+    return f"0..{len(data) - 1}, {ALL}" if isinstance(data, list) else "no keys"

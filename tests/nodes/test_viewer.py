@@ -247,6 +247,7 @@ def test_the_page_shows_what_the_graph_says(ros_context, robot):
             return b"JOINTS_STALE:left" in heard and b"\xff\xd8\xff" in heard.split(b"JOINTS_STALE:left", 1)[1]
 
         wait_until(executor, shown)
+        assert b"its feedback stayed away" in heard, "what to do about it"
         assert b"show_share_button\xc2" in heard, "the share button would ask an outside service for an address"
 
 

@@ -75,7 +75,7 @@ def test_cameras_of_a_free_running_twin_expose_apart_and_its_truth_has_a_pace_of
 def test_depth_that_nobody_wants_is_not_drawn():
     robot = load_robot("sim_ac_one")
     twin = Twin(robot, None, 0)
-    twin.flat = frozenset(["head"])
+    twin.wants_depth = lambda name: name != "head"
     twin.stand()
     drawn = {name: depth_m is not None for name, (_, depth_m) in twin.sense().frames.items()}
     assert drawn == {camera.name: camera.name != "head" for camera in robot.cameras}

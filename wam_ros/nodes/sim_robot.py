@@ -94,6 +94,7 @@ class SimRobot(Node):
     def _make_ports(self) -> None:
         self._joints = JointDriver(self, self._robot, self._twin.world.step_ns, self._habits)
         self._cameras = {camera.name: self._camera_driver(camera) for camera in self._robot.cameras}
+        self._twin.wants_depth = lambda name: self._cameras[name].wants_depth
         self._truth = Outlet(self, JointState, "sim/truth", EVENT)
         self._judge = Outlet(self, DiagnosticStatus, "sim/judge", EVENT)
         self._scene = self.create_publisher(Image, "sim/scene", SENSOR)
@@ -158,7 +159,6 @@ class SimRobot(Node):
         else:
             self._twin.stand()
         self._twin.watched = self._scene.get_subscription_count() > 0
-        self._twin.flat = frozenset(name for name, camera in self._cameras.items() if not camera.wants_depth)
         sensed = self._twin.sense()
         self._joints.publish(sensed.position, sensed.velocity, now_ns)
         for name, (color, depth_m) in sensed.frames.items():

@@ -73,7 +73,7 @@ def run_node(make_node: Callable[[], Node], args: list[str] | None = None) -> in
 
 
 def _keep() -> None:
-    """Spare what there is the garbage collector: to look through it takes 40 to 120 ms, longer than joints may be silent."""
+    """Keep the garbage collector from what there is: looking through it took 40 to 120 ms, and joints may be silent for 50."""
     gc.collect()
     gc.freeze()
 

@@ -3,7 +3,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from math import floor
 
@@ -80,8 +80,7 @@ SAME = Variety()
 def _world(robot: Robot, task: Task | None, seed: int, how: Variety, *, coarse: bool) -> World | BareWorld:
     if task is None:
         return BareWorld(robot)
-    vary, upset = how.randomisation, how.disturbance
-    return World(robot, task, seed=seed, randomisation=vary, disturbance=upset, coarse=coarse)
+    return World(robot, task, seed=seed, randomisation=how.randomisation, disturbance=how.disturbance, coarse=coarse)
 
 
 class Twin:
@@ -99,7 +98,7 @@ class Twin:
         world: the simulation; lives in the thread that made it.
         elapsed_ns: simulated time of the attempt.
         watched: somebody wants the picture for people.
-        flat: names of cameras whose depth nobody wants.
+        wants_depth: says of a camera whether anybody wants its depth; asked when it exposes.
 
     Raises:
         MissingDependencyError: no way to render here.
@@ -111,7 +110,7 @@ class Twin:
         self._free_running = free_running
         self.world = _world(robot, task, seed, variety, coarse=free_running)
         self.watched = False
-        self.flat: frozenset[str] = frozenset()
+        self.wants_depth: Callable[[str], bool] = lambda _: True
         self._robot = robot
         self._position = self.world.joints()
         self._tracker = Tracker.for_robot(robot, self._position)
@@ -157,7 +156,7 @@ class Twin:
         self.world.close()
 
     def _shot(self, camera: str) -> tuple[ByteImage, DepthImage | None]:
-        return (self.world.picture(camera), None) if camera in self.flat else self.world.render(camera)
+        return self.world.render(camera) if self.wants_depth(camera) else (self.world.picture(camera), None)
 
     def _begin(self) -> None:
         self.elapsed_ns = self._sensed_ns = 0

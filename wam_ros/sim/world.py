@@ -52,7 +52,7 @@ class World:
         """Build the scene and start the attempt of that seed.
 
         Pictures that are ``coarse`` take half the time: round shapes have fewer corners, and light is the same all over
-        a face. A policy that has learnt from the others sees a difference of 1 in 255 on average.
+        a face. A policy that has learnt from the others sees a difference of one or two in 255 on average.
 
         Raises:
             ConfigError: robot, URDF or scene options do not fit each other.

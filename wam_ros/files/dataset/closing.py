@@ -86,8 +86,10 @@ def close_episode(
         length = min([int(rows.num_rows), *frames])
         if length == 0:
             return None
+        # A journal that an error ended may lack its index: it is copied.
+        whole = "error" not in (journal.read_ending(folder) or {"error": RECOVERED})
         close_video = partial(_close_video, places, folder, index, length, layout.fps)
-        videos = threads.map(close_video, layout.streams, frames)
+        videos = threads.map(close_video, layout.streams, [whole and count == length for count in frames])
         ending, rows = _ending(folder, rows.num_rows - length), rows.slice(0, length)
         tasks = tuple(dict.fromkeys(rows[INSTRUCTION.key].to_pylist()))
         stats = _stats(folder, rows, layout)
@@ -131,11 +133,10 @@ def _pixels(stream: PictureStream) -> str:
 
 
 def _close_video(
-    places: Places, folder: Path, index: int, length: int, fps: int, stream: PictureStream, frames: int
+    places: Places, folder: Path, index: int, length: int, fps: int, stream: PictureStream, whole: bool
 ) -> Path:
     journalled, final = folder / f"{stream.key}.mkv", video_place(places, stream, index)
     part = part_of(final)
-    whole = frames == length and journal.read_ending(folder) is not None
     if not (whole and final.suffix == journalled.suffix and _link(journalled, part)):
         copy_frames(journalled, part, length, fps)
     facts = read_facts(part)
