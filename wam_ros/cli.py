@@ -17,7 +17,7 @@ from importlib.util import find_spec
 from pathlib import Path
 from typing import Any, get_args
 
-from wam_ros import __version__, evaluate, replay
+from wam_ros import __version__, evaluate, replay, train
 from wam_ros.bench import BENCHES
 from wam_ros.collect import command as recording
 from wam_ros.core.board import Kind
@@ -72,12 +72,7 @@ def parser() -> argparse.ArgumentParser:
     recording.add_arguments(add("record", _record, "record demonstrations from the simulated robot into a dataset"))
     evaluate.add_arguments(add("eval", evaluate.command, "try a policy many times, or two until one is better"))
     replay.add_arguments(add("replay", replay.command, "a recorded episode as live topics, or asked to a policy"))
-    train = add("train", _train, "train a model from a YAML; started again, it goes on")
-    train.add_argument("spec", help="a name in config/training, or the path of a YAML file")
-    train.add_argument("--out", type=Path, required=True, help="folder for checkpoint, metrics and plot")
-    train.add_argument("--data", action="append", default=[], metavar="DATASET", help="to learn from; may be repeated")
-    train.add_argument("--set", action="append", default=[], metavar="KEY=VALUE", help="as in train.options.steps=2000")
-    train.add_argument("--samples", action="store_true", help="train nothing: draw what the weights saved last predict")
+    train.add_arguments(add("train", _train, "train a model from a YAML; started again, it goes on"))
     _add_calibrate(add("calibrate", _calibrate, "find where cameras and arms are, and how sure that is; print a board"))
     doctor = add("doctor", _doctor, "say what is missing on this computer, or at a robot, and the line that cures it")
     doctor.add_argument("--robot", default="", help="look at this running robot instead: name or YAML path")
@@ -244,19 +239,7 @@ def _record(options: argparse.Namespace) -> int:
 
 
 def _train(options: argparse.Namespace) -> int:
-    from wam_ros.overrides import parse, with_values
-    from wam_ros.training.spec import load_spec, show, train
-
-    given = [f"train.demonstrations.datasets={json.dumps(options.data)}"] if options.data else []
-    spec = with_values(load_spec(options.spec), [parse(change) for change in [*given, *options.set]])
-    if options.samples:
-        print(show(spec, options.out))
-        return OK
-    words = [f"wam train {options.spec}", *(f"--data {root}" for root in options.data)]
-    command = " ".join([*words, *(f"--set {change}" for change in options.set)])
-    rows = train(spec, options.out, command)
-    last, first = rows[-1], rows[0]
-    print(f"{options.out}: {last['step']:.0f} steps, action loss {first['action']:.4f} -> {last['action']:.4f}")
+    print(train.learn(options))
     return OK
 
 

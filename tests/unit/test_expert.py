@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import itertools
 from dataclasses import replace
+from functools import cache
 
 import numpy as np
 import pytest
@@ -19,9 +20,10 @@ from wam_ros.kinematics.clearance import Clearance
 from wam_ros.kinematics.forward import Kinematics
 from wam_ros.policies.base import Request
 from wam_ros.policies.expert import Expert
-from wam_ros.policies.fold import FoldPlanner
-from wam_ros.sim.disturbance import Disturbance
-from wam_ros.sim.rollout import Pace, attempt
+from wam_ros.policies.fold import Fold, FoldScript, TakeBack
+from wam_ros.policies.fold_planner import FoldPlanner
+from wam_ros.sim.disturbance import QUIET, Disturbance
+from wam_ros.sim.rollout import Moment, Pace, attempt
 from wam_ros.sim.world import World
 
 ROBOT, TASK, POLICY = load_robot("sim_r1_lite"), load_task("towel_fold"), load_policy("expert")
@@ -220,20 +222,88 @@ def test_a_missed_grasp_is_tried_again(world, expert):
     assert moments[-1].observation.stamp_ns > 7_000_000_000
 
 
-def test_a_lost_corner_is_let_go_when_a_camera_could_see_it_and_gripped_again(expert):
-    world = World(ROBOT, TASK, render=False, disturbance=Disturbance(0.0, 0.0, slips=1))
-    planner, grips = FoldPlanner(ROBOT), np.flatnonzero(ROBOT.gripper_mask)
-    moments = list(attempt(world, expert_act(expert), 3, Pace(draw=False)))
+SLIP = Disturbance(0.0, 0.0, slips=1)
+
+
+@cache
+def play(late_s: float, disturbance: Disturbance = SLIP) -> tuple[list[Moment], list[tuple]]:
+    """An attempt, and at each moment of it: (plan, unaware, truth)."""
+    expert, world, seen = Expert(), World(ROBOT, TASK, render=False, disturbance=disturbance), []
+    expert.load(POLICY, ROBOT, TASK)
+    expert.late_s = late_s
+    act = expert_act(expert)
+
+    def watched(observation: Observation) -> Chunk:
+        chunk = act(observation)
+        seen.append((expert.plan, expert.unaware, TowelTruth.unpack(np.asarray(observation.truth), 2)))
+        return chunk
+
+    moments = list(attempt(world, watched, 3, Pace(execute_rows=1, draw=False)))
     world.close()
+    return moments, seen
+
+
+@pytest.mark.parametrize("late_s", [0.0, 0.8])
+def test_a_lost_corner_is_gripped_again_after_the_other_one_has_been_taken_back(late_s):
+    moments, seen = play(late_s)
     assert moments[-1].judgement.success
     positions = np.array([m.observation.joints.position for m in moments])
-    closed = (positions[:, grips] < 0.1).all(axis=1)
-    first = int(np.argmax(closed))
-    opened = first + int(np.argmin(closed[first:]))
-    truth = TowelTruth.unpack(np.asarray(moments[opened].observation.truth), 2)
-    away_m = np.linalg.norm(planner.hands(positions[opened]) - truth.corners_m[:2], axis=1)
-    assert 0.03 < away_m[truth.held == 0].max() < 0.12
-    assert positions[opened : opened + 15, grips].max() > 0.9, "it leaves as if it came to grip"
+    begun = next(k for k, (plan, _, _) in enumerate(seen) if isinstance(plan, TakeBack))
+    over = next(k for k in range(begun, len(seen)) if isinstance(seen[k][0], Fold))
+    truth = seen[begun][2]
+    lost = int(np.flatnonzero(truth.held == 0)[0])
+    away_m = np.linalg.norm(FoldPlanner(ROBOT).hands(positions[begun]) - truth.corners_m[:2], axis=1)
+    assert away_m[lost] > 0.04, "let go before a camera could see why"
+    # The empty hand opens at once, the other one where it has gripped; then the towel lies on the table.
+    openings = positions[begun:over][:, GRIPS]
+    wide = np.argmax(openings > 0.9, axis=0)
+    assert 0 < wide[lost] <= 10
+    assert wide[1 - lost] > wide[lost]
+    assert seen[over][2].held.max() == 0
+    assert np.ptp(seen[over][2].corners_m[:, 2]) < 0.03, "it hangs"
+    assert openings[-1].min() > 0.9, "it leaves as if it came to grip"
+
+
+def test_one_that_notices_late_says_while_it_does_not_notice():
+    moments, seen = play(0.8)
+    unaware = np.array([unaware for _, unaware, _ in seen])
+    times_s = np.array([m.observation.stamp_ns for m in moments]) / 1e9
+    assert times_s[unaware].max() - times_s[unaware].min() == pytest.approx(0.8, abs=0.15)
+    assert unaware.sum() == np.flatnonzero(unaware).max() - np.flatnonzero(unaware).min() + 1, "it notices twice"
+    assert not any(unaware for _, unaware, _ in play(0.0)[1])
+    assert not any(unaware for _, unaware, _ in play(0.8, QUIET)[1])
+
+
+def test_a_second_fold_takes_the_crease_to_where_the_first_has_brought_the_edge():
+    task = load_task("towel_fold_twice")
+    script, planner, ready = FoldScript(ROBOT, task), FoldPlanner(ROBOT), ROBOT.ready_position()
+    flat = TowelTruth.unpack(script.example(), 2)
+    first = script.begin(ready, flat.pack())
+    over_s = float(first.path.times_s[-1])
+    assert script.follow(first, ready, flat.pack()).number == 1
+    edge = flat.corners_m[2:] + [0, 0, 0.008]
+    folded = replace(flat, corners_m=np.concatenate([edge, flat.corners_m[2:]])).pack()
+    assert script.ends(first, over_s, ready, folded)
+    second = script.follow(first, ready, folded)
+    assert second.number == 2
+    begun, laid = (planner.hands(second.path.at(np.array([t]))[0])[:, :2] for t in second.path.holding_s)
+    assert np.linalg.norm(begun[np.argsort(-begun[:, 1])] - flat.middles_m[:, :2], axis=1).max() < 0.01
+    assert np.linalg.norm(laid[np.argsort(-laid[:, 1])] - edge[:, :2], axis=1).max() < 0.01
+    assert script.ends(second, over_s, ready, folded), "the crease is where it was"
+    assert script.follow(second, ready, folded).number == 2
+    done = replace(TowelTruth.unpack(folded, 2), middles_m=edge).pack()
+    assert not script.ends(second, over_s, ready, done)
+    assert not FoldScript(ROBOT, TASK).ends(first, over_s, ready, folded), "one fold was asked for"
+
+
+def test_it_folds_twice():
+    task = load_task("towel_fold_twice")
+    world, expert = World(ROBOT, task, render=False), Expert()
+    expert.load(POLICY, ROBOT, task)
+    *_, last = attempt(world, expert_act(expert), 0, Pace(draw=False))
+    world.close()
+    assert all(last.judgement.stages[name] for name in ("folded", "grasped", "aligned")), last.judgement
+    assert world.time_ns < 15e9
 
 
 def test_a_towel_that_is_moved_during_the_approach_is_aimed_at_anew(world, expert):

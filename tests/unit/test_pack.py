@@ -43,7 +43,7 @@ class TestPackingExpert(BackendConformance):
 
 @pytest.fixture(scope="module")
 def script() -> PackScript:
-    return PackScript(ROBOT)
+    return PackScript(ROBOT, TASK)
 
 
 @pytest.fixture(scope="module")

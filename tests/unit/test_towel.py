@@ -15,7 +15,16 @@ from wam_ros.core.truth import TowelTruth
 from wam_ros.files.assets import load_robot, load_task
 from wam_ros.kinematics.forward import Kinematics
 from wam_ros.kinematics.inverse import ToolSolver
-from wam_ros.sim.tasks.fold import covered_area_m2, fold_measures, is_aligned, is_flat
+from wam_ros.sim.tasks.fold import (
+    covered_area_m2,
+    fold_measures,
+    is_aligned,
+    is_aligned_twice,
+    is_flat,
+    is_flat_twice,
+    twice_measures,
+)
+from wam_ros.sim.tasks.folding import Twice
 from wam_ros.sim.world import World
 
 ROBOT, TASK = load_robot("sim_r1_lite"), load_task("towel_fold")
@@ -74,6 +83,55 @@ def test_a_heap_of_half_the_area_is_no_fold(pose, seed):
     heap = flat() * 0.7 + np.random.default_rng(seed).normal(0, 0.03, (N, N, 3))
     found = measures(moved(heap, pose), pose)
     assert not (is_aligned(found) and is_flat(found))
+
+
+def folded_twice() -> np.ndarray:
+    grid = folded()
+    crease = grid[..., 0] < SIZE / 4
+    grid[..., 2] += 0.016 * crease
+    grid[..., 0] = np.where(crease, SIZE / 2 - grid[..., 0], grid[..., 0])
+    return grid
+
+
+def twice(grid: np.ndarray, pose: np.ndarray) -> dict[str, float]:
+    return twice_measures(grid, pose, SIZE, TRIANGLES)
+
+
+@given(poses)
+@settings(max_examples=20, deadline=None)
+def test_two_good_folds_are_good_wherever_they_lie_and_one_is_not_two(pose):
+    found, once = twice(moved(folded_twice(), pose), pose), twice(moved(folded(), pose), pose)
+    assert is_aligned_twice(found)
+    assert is_flat_twice(found)
+    assert found["area_share"] == pytest.approx(0.27, abs=0.06)
+    assert not is_aligned_twice(once)
+    assert not is_flat_twice(once)
+
+
+def test_each_fault_alone_spoils_two_folds():
+    dragged, high = folded_twice(), folded_twice()
+    dragged[..., 1] += 0.035
+    high[3, 3, 2] = 0.05
+    assert not is_aligned_twice(twice(dragged, np.zeros(3)))
+    assert not is_flat_twice(twice(high, np.zeros(3)))
+
+
+def test_the_second_grasp_counts_at_the_crease_of_a_folded_towel_only():
+    crease, edge = N // 2 * N, 2 * N
+    for grid, points, counts in ((folded(), crease, True), (folded(), edge, False), (flat(), crease, False)):
+        folding = Twice(SIZE)
+        folding.watch(grid, {"left": [points], "right": [points + N - 1]})
+        stages, _ = folding.judge(grid, np.zeros(3), {"left": [], "right": []}, TRIANGLES)
+        assert stages["grasped"] == counts
+        assert not stages["released"]
+    folding = Twice(SIZE)
+    folding.watch(folded(), {"left": [crease], "right": [crease + N - 1]})
+    held = {"left": [crease], "right": []}
+    assert list(folding.judge(folded_twice(), np.zeros(3), held, TRIANGLES)[0].values()) == [True, True, True, False]
+    free = {"left": [], "right": []}
+    assert all(folding.judge(folded_twice(), np.zeros(3), free, TRIANGLES)[0].values())
+    folding.reset()
+    assert not folding.judge(folded_twice(), np.zeros(3), free, TRIANGLES)[0]["grasped"]
 
 
 def test_each_fault_alone_spoils_a_fold():

@@ -11,6 +11,8 @@ from hypothesis import strategies as st
 torch = pytest.importorskip("torch", reason="torch is not installed")
 pytest.importorskip("accelerate", reason="accelerate is not installed")
 from wam_ros.core.errors import ConfigError, DatasetError
+from wam_ros.files.card import read_card
+from wam_ros.models.checkpoint import read_tensors
 from wam_ros.models.fastwam import build
 from wam_ros.models.latent import PixelCodec
 from wam_ros.models.params import DiTParams, sized
@@ -22,6 +24,7 @@ from wam_ros.training.loop import Training
 from wam_ros.training.objective import Objective, ObjectiveOptions
 from wam_ros.training.options import TrainOptions
 from wam_ros.training.spec import load_spec, train
+from wam_ros.training.start import take_weights
 from wam_ros.training.synthetic import reach_episodes
 
 NARROW = DiTParams(hidden=64, ffn=128, layers=2, heads=2, head_dim=24, text_dim=32, freq_dim=32)
@@ -209,6 +212,39 @@ def test_another_models_folder_is_refused(tmp_path):
     other = dataclasses.replace(SMALL, action_dim=3)
     with pytest.raises(ConfigError, match="belongs to another model"):
         Training(Objective(build(other), ObjectiveOptions()), options, tmp_path)
+
+
+@pytest.mark.parametrize("family", ["synthetic", "xwam_synthetic"])
+def test_a_training_from_a_checkpoint_begins_with_its_weights_and_what_gives_them_their_meaning(family, tmp_path):
+    options = TrainOptions(steps=1, batch_size=1, warmup_steps=1)
+    spec = dataclasses.replace(load_spec(family), options=options)
+    train(dataclasses.replace(spec, synthetic=type(spec.synthetic)(3)), tmp_path / "first", quiet=True)
+    still = dataclasses.replace(options, learning_rate=0.0)
+    more = dataclasses.replace(
+        spec, synthetic=type(spec.synthetic)(2), options=still, begin_with=str(tmp_path / "first")
+    )
+    train(more, tmp_path / "second", quiet=True)
+    first, second = (read_card(tmp_path / name) for name in ("first", "second"))
+    assert read_tensors(tmp_path / "first").keys() == read_tensors(tmp_path / "second").keys()
+    for name, tensor in read_tensors(tmp_path / "first").items():
+        assert torch.equal(tensor, read_tensors(tmp_path / "second")[name]), name
+    assert second.state_normaliser == first.state_normaliser
+    assert second.action_normaliser == first.action_normaliser
+    assert second.source.endswith("; from the weights of first")
+
+
+def test_a_training_from_a_checkpoint_of_something_else_is_refused_by_name(tmp_path):
+    spec = dataclasses.replace(load_spec("synthetic"), options=TrainOptions(steps=1, batch_size=1))
+    train(spec, tmp_path / "first", quiet=True)
+    again = dataclasses.replace(spec, begin_with=str(tmp_path / "first"))
+    with pytest.raises(ConfigError, match="horizon: expected 8, got 16"):
+        train(dataclasses.replace(again, horizon=8), tmp_path / "second", quiet=True)
+    with pytest.raises(ConfigError, match="family: expected xwam, got fastwam"):
+        train(dataclasses.replace(load_spec("xwam_synthetic"), begin_with=again.begin_with), tmp_path, quiet=True)
+    with pytest.raises(ConfigError, match="other sizes"):
+        take_weights(torch.nn.Linear(2, 3), torch.nn.Linear(2, 2), tmp_path)
+    with pytest.raises(ConfigError, match="nowhere"):
+        train(dataclasses.replace(spec, begin_with="nowhere"), tmp_path / "third", quiet=True)
 
 
 def test_a_file_where_the_run_should_be_is_named_before_anything_is_made(tmp_path):

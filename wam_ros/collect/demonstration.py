@@ -11,7 +11,7 @@ import numpy as np
 
 from wam_ros.collect.unrest import Straying, Unrest
 from wam_ros.core.episode import Row
-from wam_ros.core.errors import BackendError
+from wam_ros.core.errors import BackendError, ConfigError, mismatch
 from wam_ros.core.policy import Policy
 from wam_ros.core.robot import Robot
 from wam_ros.core.stitch import stitch, unstitch
@@ -19,8 +19,8 @@ from wam_ros.core.task import Task
 from wam_ros.core.types import ByteImage, Chunk, DepthImage, FloatArray, Observation
 from wam_ros.files.assets import load_policy, load_robot, load_task
 from wam_ros.motion.splicer import Splicer
-from wam_ros.policies.base import Backend, Request
-from wam_ros.policies.registry import create_backend
+from wam_ros.policies.base import Request
+from wam_ros.policies.expert import Expert
 from wam_ros.sim.disturbance import QUIET, Disturbance
 from wam_ros.sim.randomisation import NOMINAL, NOMINAL_WIDER, VARIED_WIDER
 from wam_ros.sim.rollout import Pace, attempt
@@ -33,7 +33,9 @@ INTENDED = "intended"
 EXPERT, MISLED = "expert", "misled"
 _OFFER_EVERY = 8  # observations, as a policy's chunks come
 _STREAM = 4
-_PATIENCE = 0.5  # of the task's time; what has not succeeded by then is no example
+_PATIENCE = 0.85  # of the task's time; what has not succeeded by then is no example
+_MISSES = 0.4  # of the recoveries; in the others a hand loses what it has gripped
+_LATEST_S = 1.3  # a lost corner that is noticed later has mostly been dragged into creases that no fold takes out
 
 
 @dataclass(frozen=True)
@@ -75,24 +77,27 @@ class Demonstration:
 class Demonstrator:
     """The expert with everything that it needs; use :func:`demonstrator`."""
 
-    def __init__(self, robot: Robot, task: Task, policy: Policy, variety: Variety, backend: Backend) -> None:
+    def __init__(self, robot: Robot, task: Task, policy: Policy, variety: Variety, expert: Expert) -> None:
         self._robot, self._task, self._policy = robot, task, policy
-        self._variety, self._backend = variety, backend
+        self._variety, self._expert = variety, expert
         self._pace = Pace(policy.rate_hz, 1, command_rate_hz=robot.command_rate_hz, linger_s=1.0, draw=False)
         self.world = World(robot, replace(task, timeout_s=_PATIENCE * task.timeout_s))
 
     def demonstrate(self, seed: int) -> Demonstration:
         """Make the demonstration of a seed."""
         unrest = self._prepare(seed)
-        self._backend.reset()
+        self._expert.reset()
         player = Straying(Splicer.for_robot(self._robot), self._robot.gripper_mask, unrest, seed)
         rows: list[Row] = []
         success = False
 
         def act(seen: Observation) -> Chunk | None:
-            chunk = self._backend.infer(Request(seen, _NOTHING, self._task.instruction))
-            rows.append(self._row(seen, chunk.positions[0], MISLED if player.missing else EXPERT))
-            return chunk if (len(rows) - 1) % _OFFER_EVERY == 0 or self._urgent(chunk, player) else None
+            before = self._expert.plan
+            chunk = self._expert.infer(Request(seen, _NOTHING, self._task.instruction))
+            rows.append(self._row(seen, chunk.positions[0], self._control(player)))
+            # One that has changed its mind does not wait: that would be acting against its intent.
+            urgent = self._expert.plan is not before
+            return chunk if urgent or (len(rows) - 1) % _OFFER_EVERY == 0 else None
 
         try:
             for moment in attempt(self.world, act, seed, self._pace, player):
@@ -104,17 +109,22 @@ class Demonstrator:
     def close(self) -> None:
         """Free the renderer."""
         self.world.close()
-        self._backend.close()
+        self._expert.close()
 
     def _prepare(self, seed: int) -> Unrest:
         """Draw what happens in the attempt."""
         rng, how = np.random.default_rng((seed, _STREAM)), self._variety
-        varied, fails, misses, nudged = rng.uniform(size=4) < [how.randomised, how.recoveries, 0.6, how.nudges]
+        varied, fails, misses, nudged = rng.uniform(size=4) < [how.randomised, how.recoveries, _MISSES, how.nudges]
         self.world.randomisation = VARIED_WIDER if varied else NOMINAL_WIDER
         quiet = QUIET if not nudged else replace(Disturbance(), slips=0)
         self.world.disturbance = replace(quiet, slips=1) if fails and not misses else quiet
         off_rad = rng.uniform(0.08, 0.14) * rng.choice([-1, 1]) if fails and misses else 0.0
-        return Unrest(how.noise_rad, miss_rad=float(off_rad), miss_arm=int(rng.integers(len(self._robot.arms))))
+        unrest = Unrest(how.noise_rad, miss_rad=float(off_rad), miss_arm=int(rng.integers(len(self._robot.arms))))
+        self._expert.late_s = float(fails * rng.uniform(0, _LATEST_S))
+        return unrest
+
+    def _control(self, player: Straying) -> str:
+        return MISLED if player.missing or self._expert.unaware else EXPERT
 
     def _story(self, unrest: Unrest) -> str:
         disturbance, parts = self.world.disturbance, []
@@ -123,10 +133,6 @@ class Demonstrator:
         parts += ["a lost grasp"] if disturbance.slips else []
         parts += ["a nudge"] if disturbance.nudge_m else []
         return ", ".join(parts) or "undisturbed"
-
-    def _urgent(self, chunk: Chunk, player: Straying) -> bool:
-        """True when the expert has changed its mind: waiting for the next chunk would be acting against its intent."""
-        return bool(np.abs(player.splicer.sample(chunk.times_ns[0]).position - chunk.positions[0]).max() > 0.3)
 
     def _row(self, seen: Observation, intended: FloatArray, control: str) -> Row:
         stamp_ns = seen.stamp_ns
@@ -173,11 +179,17 @@ def demonstrator(robot: str, task: str, policy: str, expert: str, variety: Varie
         policy: whose rate and views are recorded.
         expert: a policy that demonstrates; asked at the rate and with the horizon of the other one.
         variety: between demonstrations.
+
+    Raises:
+        ConfigError: something of that name does not exist, or the policy does not demonstrate.
     """
     body, work, views, who = load_robot(robot), load_task(task), load_policy(policy), load_policy(expert)
-    backend = create_backend(who.backend)
-    backend.load(replace(who, rate_hz=views.rate_hz, execute_rows=1), body, work)
-    made = Demonstrator(body, work, views, variety, backend)
+    if who.backend != "expert":
+        remedy = "let an expert demonstrate"
+        raise ConfigError(mismatch(f"record: backend of {who.name}, which demonstrates", "expert", who.backend, remedy))
+    script = Expert()
+    script.load(replace(who, rate_hz=views.rate_hz, execute_rows=1), body, work)
+    made = Demonstrator(body, work, views, variety, script)
     try:
         yield made
     finally:

@@ -17,7 +17,7 @@ from wam_ros.motion.splicer import Setpoint, Splicer
 _KNOT_NS = 50_000_000
 _APPROACH_S = 0.5  # after the start; a hand is then over the table
 _EASE_S = 0.5
-_SEEN_AFTER_S = 0.5  # whoever has not noticed by then holds something after all
+_AWAY_S = 1.2  # after closing; the hand is then above the workpiece, where it cannot come upon it closed
 
 
 @dataclass(frozen=True)
@@ -88,7 +88,7 @@ class Straying:
         """Aim wrong until the hand has closed and is asked to open again."""
         if self._miss is _Miss.COMING and opening < 0.3:
             self._miss, self._closed_ns = _Miss.CLOSED, now_ns
-        elif self._miss is _Miss.CLOSED and (opening > 0.3 or now_ns - self._closed_ns > _SEEN_AFTER_S * NS_PER_S):
+        elif self._miss is _Miss.CLOSED and (opening > 0.3 or now_ns - self._closed_ns > _AWAY_S * NS_PER_S):
             self._miss = _Miss.OVER
         wrong = self._miss is not _Miss.OVER and now_ns - self._begun_ns > _APPROACH_S * NS_PER_S
         step = (now_ns - self._last_ns) / (_EASE_S * NS_PER_S)

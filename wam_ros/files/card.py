@@ -36,8 +36,17 @@ def checkpoint_folder(policy: Policy) -> Path:
         raise ConfigError(
             f"policy {policy.name}: expected a checkpoint, got none; set 'checkpoint' to a folder with a card"
         )
-    given = Path(policy.checkpoint).expanduser()
-    return given if given.is_dir() else find(f"checkpoints/{policy.checkpoint}")
+    return find_checkpoint(policy.checkpoint)
+
+
+def find_checkpoint(name: str) -> Path:
+    """Return a checkpoint's folder: a path, or a name below ``checkpoints/``.
+
+    Raises:
+        ConfigError: it is not there.
+    """
+    given = Path(name).expanduser()
+    return given if given.is_dir() else find(f"checkpoints/{name}")
 
 
 def parse_card(folder: Path) -> Card:

@@ -57,7 +57,7 @@ class Script(Protocol):
         ...
 
 
-SCRIPTS: dict[str, Callable[[Robot], Script]] = {"towel": FoldScript, "earphones": PackScript}
+SCRIPTS: dict[str, Callable[[Robot, Task], Script]] = {"towel": FoldScript, "earphones": PackScript}
 
 
 @dataclass(frozen=True)
@@ -68,15 +68,26 @@ class Course:
         plan: what is to be done.
         start_ns: time of its path's beginning.
         seen_ns: time of the newest observation; an older one belongs to a new attempt.
+        late_s: how long it goes on in vain before that is noticed.
+        ended_ns: time since when it is in vain; None: it is not.
     """
 
     plan: Plan
     start_ns: int
     seen_ns: int
+    late_s: float = 0.0
+    ended_ns: int | None = None
 
 
 class Expert:
-    """The scripts behind the policy node."""
+    """The scripts behind the policy node.
+
+    Attributes:
+        late_s: how long it goes on with an attempt's first plan in vain before it notices, at most to the plan's end.
+            One that always notices at once shows nothing of what to do later.
+    """
+
+    late_s: float = 0.0
 
     def load(self, policy: Policy, robot: Robot, task: Task) -> None:
         """Prepare the script of the task's scene.
@@ -89,7 +100,7 @@ class Expert:
             raise BackendError(
                 mismatch("expert: scene of the task", sorted(SCRIPTS), task.scene, "choose another task")
             )
-        self._script = SCRIPTS[task.scene](robot)
+        self._script = SCRIPTS[task.scene](robot, task)
         self._course: Course | None = None
 
     def example_request(self) -> Request:
@@ -117,6 +128,16 @@ class Expert:
         rows = self._course.plan.path.at(times_s)
         return Chunk.at_rate(seen.stamp_ns, self._robot.joint_names, rows, self._policy.rate_hz)
 
+    @property
+    def plan(self) -> Plan | None:
+        """What it is about to do; None before an attempt."""
+        return None if self._course is None else self._course.plan
+
+    @property
+    def unaware(self) -> bool:
+        """True while it goes on with a plan in vain: what it then intends is no example."""
+        return self._course is not None and self._course.ended_ns is not None
+
     def reset(self) -> None:
         """Forget the attempt."""
         self._course = None
@@ -129,12 +150,15 @@ class Expert:
         now, seen = self._course, request.observation
         if now is None or seen.stamp_ns < now.seen_ns:
             plan = self._script.begin(_landing_position(request), truth)
-            return Course(plan, _landing_ns(request), seen.stamp_ns)
+            return Course(plan, _landing_ns(request), seen.stamp_ns, self.late_s)
         elapsed_s = seconds(seen.stamp_ns - now.start_ns)
+        ended_ns = None
         if self._script.ends(now.plan, elapsed_s, seen.joints.position, truth):
-            plan = self._script.follow(now.plan, _landing_position(request), truth)
-            return Course(plan, _landing_ns(request), seen.stamp_ns)
-        return replace(now, start_ns=self._kept_pace(now, request), seen_ns=seen.stamp_ns)
+            ended_ns = seen.stamp_ns if now.ended_ns is None else now.ended_ns
+            if elapsed_s >= now.plan.path.times_s[-1] or seconds(seen.stamp_ns - ended_ns) >= now.late_s:
+                plan = self._script.follow(now.plan, _landing_position(request), truth)
+                return Course(plan, _landing_ns(request), seen.stamp_ns)
+        return replace(now, start_ns=self._kept_pace(now, request), seen_ns=seen.stamp_ns, ended_ns=ended_ns)
 
     @staticmethod
     def _kept_pace(now: Course, request: Request) -> int:

@@ -26,6 +26,7 @@ from wam_ros.core.packing import (
     on_lid,
 )
 from wam_ros.core.robot import Robot
+from wam_ros.core.task import Task
 from wam_ros.core.types import FloatArray
 from wam_ros.policies.choreography import Choreography, Stance, hand
 from wam_ros.policies.toolpath import JointPath, ToolPaths
@@ -82,7 +83,7 @@ class Packing:
 class PackScript:
     """What the demonstrator knows of packing."""
 
-    def __init__(self, robot: Robot) -> None:
+    def __init__(self, robot: Robot, task: Task) -> None:
         """Prepare the arms' kinematics.
 
         Raises:

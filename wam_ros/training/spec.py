@@ -15,7 +15,7 @@ from wam_ros.core.errors import ConfigError, mismatch
 from wam_ros.files.assets import find
 from wam_ros.files.folders import require_place
 from wam_ros.files.load import load_yaml
-from wam_ros.models.checkpoint import read_tensors
+from wam_ros.models.checkpoint import load_codec, load_model, read_tensors
 from wam_ros.models.fastwam import FastWam, build
 from wam_ros.models.latent import PixelCodec
 from wam_ros.models.params import FastWamParams, sized
@@ -28,6 +28,7 @@ from wam_ros.training.material import Material, SyntheticData
 from wam_ros.training.objective import Objective, ObjectiveOptions
 from wam_ros.training.options import TrainOptions
 from wam_ros.training.samples import PICTURE, draw_samples
+from wam_ros.training.start import maps_of, read_start, said, take_weights
 from wam_ros.training.xwam_spec import XWamSpec, train_xwam
 
 MOST_PICTURES = 2000
@@ -42,6 +43,7 @@ class TrainSpec:
         synthetic, demonstrations: the data, one of them.
         objective, options: how it is trained.
         execute_rows: rows that the policy will execute of each chunk.
+        begin_with: checkpoint whose weights, ranges and codec it begins with; empty for none.
     """
 
     name: str
@@ -49,6 +51,7 @@ class TrainSpec:
     size: str
     options: TrainOptions
     family: Literal["fastwam"] = "fastwam"
+    begin_with: str = ""
     synthetic: SyntheticData | None = None
     demonstrations: Demonstrations | None = None
     variant: Literal["main", "joint", "idm", "no_co_train", "optional_idm"] = "main"
@@ -108,12 +111,12 @@ def train(
     require_place(folder)
     if isinstance(spec, XWamSpec):
         return train_xwam(spec, folder, command, quiet=quiet)
-    params, material, codec, maps, windows = _prepared(spec, folder)
-    training = Training(Objective(build(params), spec.objective), spec.options, folder)
+    model, params, material, codec, maps, windows = _prepared(spec, folder)
+    training = Training(Objective(model, spec.objective), spec.options, folder)
     batches = endless(windows, codec, spec.options.batch_size, spec.options.seed + training.step)
-    model = cast("FastWam", training.run(batches, quiet=quiet))
-    export(folder, params, model.state_dict(), codec, maps, _provenance(spec, material, command))
-    draw_samples(model, windows, codec, folder / PICTURE)
+    trained = cast("FastWam", training.run(batches, quiet=quiet))
+    export(folder, params, trained.state_dict(), codec, maps, _provenance(spec, material, command))
+    draw_samples(trained, windows, codec, folder / PICTURE)
     return training.metrics
 
 
@@ -128,16 +131,16 @@ def show(spec: TrainSpec | XWamSpec, folder: Path) -> Path:
         raise ConfigError(mismatch("--samples: family", "fastwam", "xwam", "look at what it imagines in a run"))
     weights = {name: t.float() for name, t in read_tensors(folder).items() if not name.startswith("codec.")}
     prepared = _prepared(spec, folder)
-    model = build(prepared.params)
     try:
-        model.load_state_dict(weights)
+        prepared.model.load_state_dict(weights)
     except RuntimeError as error:
         raise ConfigError(f"{folder}: holds the weights of another model; say the same as in training") from error
-    draw_samples(model, prepared.windows, prepared.codec, folder / PICTURE)
+    draw_samples(prepared.model, prepared.windows, prepared.codec, folder / PICTURE)
     return folder / PICTURE
 
 
 class _Prepared(NamedTuple):
+    model: FastWam
     params: FastWamParams
     material: Material
     codec: PixelCodec
@@ -146,16 +149,31 @@ class _Prepared(NamedTuple):
 
 
 def _prepared(spec: TrainSpec, folder: Path) -> _Prepared:
-    """Return all that a training begins with besides the model."""
+    """Return all that a training begins with."""
     torch.manual_seed(spec.options.seed)
     params, material = spec.params(), spec.material(folder)
-    episodes = material.episodes
-    codec = PixelCodec(params.latent)
-    codec.fit(_pictures(episodes))
-    maps = normalisers(episodes, params.horizon, material.relative, material.state_noise)
+    model, episodes = build(params), material.episodes
+    if spec.begin_with:
+        codec, maps = _take(spec, model, material)
+    else:
+        codec = PixelCodec(params.latent)
+        codec.fit(_pictures(episodes))
+        maps = normalisers(episodes, params.horizon, material.relative, material.state_noise)
     embed = lambda text: _embedded(text, params)  # noqa: E731
     windows = Windows(episodes, params, maps, embed, material.state_noise, material.relative)
-    return _Prepared(params, material, codec, maps, windows)
+    return _Prepared(model, params, material, codec, maps, windows)
+
+
+def _take(spec: TrainSpec, model: FastWam, material: Material) -> tuple[PixelCodec, Normalisers]:
+    """Give a model a checkpoint's weights; returns its codec and ranges."""
+    vectors = {"state": material.state, "action": material.action, "mosaic": material.mosaic}
+    wanted = {"family": "fastwam", "horizon": spec.horizon, "rate_hz": spec.rate_hz, **vectors}
+    begun, card = read_start(spec.begin_with, wanted)
+    codec = load_codec(begun, card)
+    if not isinstance(codec, PixelCodec):
+        raise ConfigError(mismatch(f"training from {begun}: codec", "pixels", "wan_vae", "train it where it was made"))
+    take_weights(model, load_model(begun, card), begun)
+    return codec, maps_of(card)
 
 
 def _pictures(episodes: Sequence[Episode]) -> torch.Tensor:
@@ -172,5 +190,5 @@ def _embedded(prompt: str, params: FastWamParams) -> torch.Tensor:
 def _provenance(spec: TrainSpec, material: Material, command: str) -> Provenance:
     return Provenance(
         spec.size, material.state, material.action, material.mosaic, "{task}", spec.execute_rows, "Apache-2.0",
-        material.source, command, prefix_rows=spec.objective.prefix_rows, demonstration_jerk_rms=material.jerk_rms,
+        f"{material.source}{said(spec.begin_with)}", command, prefix_rows=spec.objective.prefix_rows, demonstration_jerk_rms=material.jerk_rms,
     )  # fmt: skip

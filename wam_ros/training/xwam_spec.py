@@ -14,15 +14,16 @@ import torch
 from wam_ros.core.card import DepthCoding
 from wam_ros.core.errors import ConfigError, mismatch
 from wam_ros.models.text import hashed_text
-from wam_ros.models.xwam.checkpoint import Codecs
-from wam_ros.models.xwam.model import build
+from wam_ros.models.xwam.checkpoint import Codecs, load_codecs, load_model
+from wam_ros.models.xwam.model import XWam, build
 from wam_ros.models.xwam.params import XWamParams, sized
 from wam_ros.models.xwam.views import PixelViews
-from wam_ros.training.data import normalisers
+from wam_ros.training.data import Normalisers, normalisers
 from wam_ros.training.demonstrations import Demonstrations
 from wam_ros.training.export import Provenance
 from wam_ros.training.loop import Training
 from wam_ros.training.options import TrainOptions
+from wam_ros.training.start import maps_of, read_start, said, take_weights
 from wam_ros.training.xwam_data import DeepEpisode, DeepWindows, endless_deep
 from wam_ros.training.xwam_demonstrations import DeepMaterial, DeepSynthetic, deep_material
 from wam_ros.training.xwam_export import export_xwam
@@ -42,6 +43,7 @@ class XWamSpec:
         synthetic, demonstrations: the data, one of them.
         objective, options: how it is trained.
         execute_rows: rows that the policy will execute of each chunk.
+        begin_with: checkpoint whose weights, ranges and codecs it begins with; empty for none.
     """
 
     name: str
@@ -49,6 +51,7 @@ class XWamSpec:
     family: Literal["xwam"]
     options: TrainOptions
     depth: DepthCoding
+    begin_with: str = ""
     size: str = "tiny"
     synthetic: DeepSynthetic | None = None
     demonstrations: Demonstrations | None = None
@@ -101,22 +104,35 @@ def train_xwam(spec: XWamSpec, folder: Path, command: str = "", *, quiet: bool =
     """
     torch.manual_seed(spec.options.seed)
     params, material = spec.params(), spec.material(folder)
-    codecs = fitted(material.episodes, params, spec.depth)
-    maps = normalisers(material.episodes, params.horizon, material.relative, material.state_noise)
+    model = build(params)
+    if spec.begin_with:
+        codecs, maps = _take(spec, model, material)
+    else:
+        codecs = fitted(material.episodes, params, spec.depth)
+        maps = normalisers(material.episodes, params.horizon, material.relative, material.state_noise)
 
     def embed(text: str) -> torch.Tensor:
         return hashed_text(text, params.text_length, params.dit.text_dim)[0]
 
     windows = DeepWindows(material.episodes, params, maps, spec.depth, embed, material.state_noise, material.relative)
-    training = Training(XWamObjective(build(params), spec.objective, embed("")), spec.options, folder)
+    training = Training(XWamObjective(model, spec.objective, embed("")), spec.options, folder)
     batches = endless_deep(windows, codecs, spec.options.batch_size, spec.options.seed + training.step)
-    model = training.run(batches, quiet=quiet)
+    trained = training.run(batches, quiet=quiet)
     provenance = Provenance(
         spec.size, material.state, material.action, material.mosaic, "{task}", spec.execute_rows, "Apache-2.0",
-        material.source, command, demonstration_jerk_rms=material.jerk_rms,
+        f"{material.source}{said(spec.begin_with)}", command, demonstration_jerk_rms=material.jerk_rms,
     )  # fmt: skip
-    export_xwam(folder, params, model.state_dict(), codecs, maps, provenance, spec.depth)
+    export_xwam(folder, params, trained.state_dict(), codecs, maps, provenance, spec.depth)
     return training.metrics
+
+
+def _take(spec: XWamSpec, model: XWam, material: DeepMaterial) -> tuple[Codecs, Normalisers]:
+    """Give a model a checkpoint's weights; returns its codecs and ranges."""
+    vectors = {"state": material.state, "action": material.action, "mosaic": material.mosaic}
+    wanted = {"family": "xwam", "horizon": spec.horizon, "rate_hz": spec.rate_hz, "depth": spec.depth, **vectors}
+    begun, card = read_start(spec.begin_with, wanted)
+    take_weights(model, load_model(begun, card), begun)
+    return load_codecs(begun, card), maps_of(card)
 
 
 def fitted(episodes: Sequence[DeepEpisode], params: XWamParams, coding: DepthCoding) -> Codecs:

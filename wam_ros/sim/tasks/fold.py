@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The strict measure of a towel folded in half. Pure numpy.
+"""The strict measure of a towel folded in half, once or twice. Pure numpy.
 
 A grid is (n, n, 3): ``grid[i, j]`` is the vertex at column i along the towel's own x, from the near to the far edge,
 and row j along its y, in a frame whose z is height above the table. Area alone is not safe: a crumpled heap has a
@@ -19,6 +19,8 @@ SHIFT_M = 0.04
 HEIGHT_M = 0.03
 ALIGNED_SHARE = 0.9
 AREA_SHARE = (0.42, 0.60)
+# Of a towel folded twice; four layers lie on each other.
+TWICE_AREA_SHARE, TWICE_HEIGHT_M = 0.36, 0.045
 CELL_M = 0.005
 
 
@@ -57,6 +59,36 @@ def is_flat(measures: dict[str, float]) -> bool:
     """True when the towel covers half of its area, low, where it lay."""
     low, high = AREA_SHARE
     return low <= measures["area_share"] <= high and measures["height_m"] < HEIGHT_M and measures["shift_m"] < SHIFT_M
+
+
+def twice_measures(
+    grid: FloatArray, placed: FloatArray, size_m: float, triangles: NDArray[np.int32]
+) -> dict[str, float]:
+    """Return the numbers by which two folds are judged: the near edge onto the far one, then the crease onto it.
+
+    Arguments are those of :func:`fold_measures`.
+    """
+    half = size_m / 2
+    along = np.abs(np.linspace(-half, half, len(grid)))
+    along = np.where(along < half / 2, half - along, along)
+    x, y = np.meshgrid(along, np.linspace(-half, half, len(grid)), indexing="ij")
+    cos, sin = np.cos(placed[2]), np.sin(placed[2])
+    ideal = placed[:2] + np.stack([cos * x - sin * y, sin * x + cos * y], axis=-1)
+    return {
+        "aligned_share": float((np.linalg.norm(grid[..., :2] - ideal, axis=-1) < NEAR_M).mean()),
+        "area_share": covered_area_m2(grid.reshape(-1, 3)[:, :2], triangles) / size_m**2,
+        "height_m": float(grid[..., 2].max()),
+    }
+
+
+def is_aligned_twice(measures: dict[str, float]) -> bool:
+    """True when four layers lie on each other where two folds bring them."""
+    return measures["aligned_share"] >= ALIGNED_SHARE
+
+
+def is_flat_twice(measures: dict[str, float]) -> bool:
+    """True when the towel covers hardly more than a quarter of its area, low."""
+    return measures["area_share"] <= TWICE_AREA_SHARE and measures["height_m"] < TWICE_HEIGHT_M
 
 
 def covered_area_m2(points: FloatArray, triangles: NDArray[np.int32]) -> float:

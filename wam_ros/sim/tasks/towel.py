@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""A square towel on a table, to be folded in half: near edge onto far edge."""
+"""A square towel on a table, to be folded in half: near edge onto far edge, and once more if a task asks for it."""
 
 from __future__ import annotations
 
@@ -11,6 +11,7 @@ import mujoco
 import numpy as np
 from numpy.typing import NDArray
 
+from wam_ros.core.errors import ConfigError, mismatch
 from wam_ros.core.robot import Robot
 from wam_ros.core.task import Task
 from wam_ros.core.truth import TowelTruth
@@ -18,10 +19,8 @@ from wam_ros.core.types import FloatArray
 from wam_ros.files.load import from_data
 from wam_ros.sim.judgement import Judgement, stage_shares
 from wam_ros.sim.scene import CLOTH
-from wam_ros.sim.tasks.fold import fold_measures, is_aligned, is_flat
+from wam_ros.sim.tasks.folding import FOLDINGS, Folding
 
-STAGES = ("grasped", "lifted", "aligned", "released")
-LIFTED_M = 0.05
 RADIUS_M = 0.003  # half thickness of the cloth's collision shape
 
 
@@ -33,7 +32,10 @@ class TowelOptions:
         table_near_x_m, table_top_z_m: near edge and height of the table.
         towel_x_m, towel_y_m: middle of the range of towel positions.
         spread_x_m, spread_y_m, spread_yaw_rad: half ranges of the towel's pose.
-        vertices: of the cloth along an edge; odd, so that it can fold at a row.
+        vertices: of the cloth along an edge; odd, so that it can fold at a row. Two folds need 13 and a cloth that is
+            stiff and thin: coarser or thicker ones spring open.
+        young_pa, thickness_m: how it resists bending and stretching.
+        folds: in half, 1 or 2 of them.
     """
 
     table_near_x_m: float
@@ -44,6 +46,9 @@ class TowelOptions:
     table_width_m: float = 1.3
     size_m: float = 0.30
     vertices: int = 11
+    young_pa: float = 3e4
+    thickness_m: float = 0.003
+    folds: int = 1
     mass_kg: float = 0.06
     spread_x_m: float = 0.04
     spread_y_m: float = 0.05
@@ -65,12 +70,15 @@ class Towel:
             ConfigError: for unknown or missing options, or stages that this scene does not judge.
         """
         self.options = from_data(TowelOptions, task.scene_options, f"task {task.name}: scene_options")
-        self._shares = stage_shares(task, STAGES)
+        if self.options.folds not in FOLDINGS:
+            got = self.options.folds
+            raise ConfigError(mismatch(f"task {task.name}: scene_options.folds", sorted(FOLDINGS), got, "choose one"))
+        self._folding: Folding = FOLDINGS[self.options.folds](self.options.size_m)
+        self._shares = stage_shares(task, self._folding.stages)
         self._arms = tuple(arm.name for arm in robot.arms)
         self._base_frame = robot.base_frame
         self.truth_names = TowelTruth.names(self._arms)
         self._placed = np.zeros(3)
-        self._once = {"grasped": False, "lifted": False}
 
     def mjcf(self) -> str:
         """Return table and towel; the towel lies at the middle of its range."""
@@ -85,7 +93,7 @@ class Towel:
                     pos="{o.towel_x_m} {o.towel_y_m} {self._rest_z_m}" mass="{o.mass_kg}" radius="{RADIUS_M}"
                     rgba="0.25 0.55 0.85 1">
             <edge equality="false" damping="0"/>
-            <elasticity young="3e4" poisson="0.1" thickness="0.003" elastic2d="both" damping="0.02"/>
+            <elasticity young="{o.young_pa}" poisson="0.1" thickness="{o.thickness_m}" elastic2d="both" damping="0.02"/>
             <contact contype="2" conaffinity="3" selfcollide="auto" condim="3" friction="0.8 0.01 0.001"
                      solref="0.01 1" margin="0.001"/>
           </flexcomp></worldbody></mujoco>"""
@@ -117,7 +125,7 @@ class Towel:
         moved[:, :2] = self._placed[:2] + (self._flat[:, :2] - middle) @ np.array([[cos, sin], [-sin, cos]])
         for axis in range(3):
             self._data.qpos[self._slides + axis] = moved[:, axis] - self._flat[:, axis]
-        self._once = {"grasped": False, "lifted": False}
+        self._folding.reset()
 
     def push(self, by: FloatArray) -> None:
         """Move the towel as it lies by (3,) x [m], y [m], yaw [rad] about its middle; it is judged from there."""
@@ -136,28 +144,25 @@ class Towel:
         return positions
 
     def watch(self, held: Mapping[str, list[int]]) -> None:
-        """Remember that both hands held the towel, and that they lifted it."""
+        """Note what only lasts for a moment, while both hands hold something."""
         if all(held.values()):
-            self._once["grasped"] = True
-            height = self._to_base(self.points())[[held[arm][0] for arm in held], 2] - self.options.table_top_z_m
-            self._once["lifted"] = self._once["lifted"] or bool(height.min() > LIFTED_M)
+            self._folding.watch(self._over_table(), held)
 
     def truth(self, held: Mapping[str, list[int]]) -> FloatArray:
         """Return the packed :class:`TowelTruth`."""
         grid = self._grid()
-        corners = grid[[0, 0, -1, -1], [-1, 0, -1, 0]]
-        return TowelTruth(self._placed, corners, np.array([len(held[arm]) for arm in self._arms], float)).pack()
+        corners, middles = grid[[0, 0, -1, -1], [-1, 0, -1, 0]], grid[len(grid) // 2, [-1, 0]]
+        counts = np.array([len(held[arm]) for arm in self._arms], float)
+        return TowelTruth(self._placed, corners, middles, counts).pack()
 
     def judge(self, held: Mapping[str, list[int]]) -> Judgement:
         """Return stages, progress and the strict verdict."""
-        grid = self._grid() - [0, 0, self.options.table_top_z_m]
-        measures = fold_measures(grid, self._placed, self.options.size_m, self._triangles)
-        aligned = is_aligned(measures)
-        free = not any(held.values())
-        done = {**self._once, "aligned": aligned, "released": aligned and free and is_flat(measures)}
-        stages = {name: done[name] for name in STAGES}
-        progress = sum(self._shares[name] for name, reached in stages.items() if reached)
-        return Judgement(stages, progress, all(stages.values()), measures)
+        done, measures = self._folding.judge(self._over_table(), self._placed, held, self._triangles)
+        progress = sum(self._shares[name] for name, reached in done.items() if reached)
+        return Judgement(done, progress, all(done.values()), measures)
+
+    def _over_table(self) -> FloatArray:
+        return np.asarray(self._grid() - [0, 0, self.options.table_top_z_m])
 
     def _grid(self) -> FloatArray:
         n = self.options.vertices
