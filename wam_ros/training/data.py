@@ -20,11 +20,13 @@ from torch import Tensor
 
 from wam_ros.core.card import Normaliser
 from wam_ros.core.errors import DatasetError, mismatch
+from wam_ros.core.policy import Cell
 from wam_ros.core.types import FloatArray
 from wam_ros.models.fastwam import Observed
 from wam_ros.models.latent import Codec
 from wam_ros.models.params import FastWamParams
 from wam_ros.training.examples import places
+from wam_ros.training.looks import AS_RECORDED, Looks, redrawn
 from wam_ros.training.objective import Batch
 
 
@@ -153,6 +155,8 @@ class Windows:
         embed: prompt to (L, text_dim) text embedding; asked once for each prompt.
         state_noise: how far the observed state strays, see :func:`strayed`.
         relative: (A,) where rows are differences to the observed state, see :func:`chunks`.
+        looks: how much views look other than recorded.
+        cells: where the views lie in a frame.
     """
 
     def __init__(
@@ -163,7 +167,10 @@ class Windows:
         embed: Callable[[str], Tensor],
         state_noise: float = 0.0,
         relative: Sequence[bool] = (),
+        looks: Looks = AS_RECORDED,
+        cells: Sequence[Cell] = (),
     ) -> None:
+        self._looks, self._cells = looks, tuple(cells)
         self._episodes, self._params, self._maps = tuple(episodes), params, normalisers
         self._state_noise, self._relative = state_noise, tuple(relative)
         self._starts, self._ends = places(self._episodes)
@@ -178,6 +185,7 @@ class Windows:
         """Return the windows that begin at these indices."""
         parts = [self._window(i) for i in indices]
         pictures = torch.from_numpy(np.stack([p[0] for p in parts])).permute(0, 4, 1, 2, 3).float() / 127.5 - 1
+        pictures = redrawn(pictures, self._cells, self._looks)
         latents = codec.encode_clip(pictures)
         state, actions = (torch.from_numpy(np.stack([p[k] for p in parts])).float() for k in (1, 2))
         rows_valid, frames_valid = (torch.from_numpy(np.stack([p[k] for p in parts])) for k in (3, 4))

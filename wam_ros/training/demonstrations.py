@@ -31,6 +31,7 @@ from wam_ros.files.dataset.fits import require_robot, require_views, require_who
 from wam_ros.files.dataset.read import DatasetReader, Recording
 from wam_ros.models.params import FastWamParams
 from wam_ros.training.data import Episode
+from wam_ros.training.looks import AS_RECORDED, Looks
 from wam_ros.training.material import Material
 from wam_ros.vision.resize import resize
 
@@ -50,6 +51,7 @@ class Demonstrations:
         most_episodes: of all datasets together; 0 for all.
         rows: what the model is asked for: where the joints shall be, or how far from where they are seen to be;
             grippers are absolute in both. Differences are finer where a task is small beside the reach of an arm.
+        looks: how much the views that are learnt from look other than recorded, drawn anew each time.
     """
 
     robot: str
@@ -58,6 +60,7 @@ class Demonstrations:
     state_noise: float = 0.02
     most_episodes: int = 0
     rows: Literal["joint_absolute", "joint_relative"] = "joint_absolute"
+    looks: Looks = AS_RECORDED
 
     def material(self, params: FastWamParams, execute_rows: int, folder: Path) -> Material:
         """Read them; decoded pictures stay in ``folder`` for the next time.
@@ -75,7 +78,7 @@ class Demonstrations:
         source = f"{len(episodes)} demonstrations, {len(frames)} rows, of {names}"
         state, action = VectorLayout("joint_absolute", robot.joint_names), VectorLayout(self.rows, robot.joint_names)
         relative = self.relative(robot)
-        return Material(episodes, state, action, policy.mosaic, source, self.state_noise, jerk, relative)
+        return Material(episodes, state, action, policy.mosaic, source, self.state_noise, jerk, relative, self.looks)
 
     def relative(self, robot: Robot) -> tuple[bool, ...]:
         """Return (A,) where a row is the difference to the observed state; () for nowhere."""

@@ -10,6 +10,7 @@ from wam_ros.core.card import VectorLayout
 from wam_ros.core.policy import Cell, Mosaic
 from wam_ros.models.params import FastWamParams
 from wam_ros.training.data import Episode
+from wam_ros.training.looks import AS_RECORDED, Looks
 from wam_ros.training.synthetic import reach_episodes
 
 
@@ -24,6 +25,7 @@ class Material:
         source: in words, for the card.
         jerk_rms: of the arms in the actions [rad/s^3]; 0 where that means nothing.
         state_noise: standard deviation of what is added to the normalised state.
+        looks: how much views look other than recorded.
     """
 
     episodes: Sequence[Episode]
@@ -34,6 +36,7 @@ class Material:
     state_noise: float = 0.0
     jerk_rms: float = 0.0
     relative: tuple[bool, ...] = ()
+    looks: Looks = AS_RECORDED
 
 
 @dataclass(frozen=True)

@@ -160,7 +160,8 @@ def _prepared(spec: TrainSpec, folder: Path) -> _Prepared:
         codec.fit(_pictures(episodes))
         maps = normalisers(episodes, params.horizon, material.relative, material.state_noise)
     embed = lambda text: _embedded(text, params)  # noqa: E731
-    windows = Windows(episodes, params, maps, embed, material.state_noise, material.relative)
+    seen = material.looks, material.mosaic.cells
+    windows = Windows(episodes, params, maps, embed, material.state_noise, material.relative, *seen)
     return _Prepared(model, params, material, codec, maps, windows)
 
 

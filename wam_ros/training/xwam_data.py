@@ -24,6 +24,7 @@ from wam_ros.models.xwam.model import Observed
 from wam_ros.models.xwam.params import XWamParams
 from wam_ros.training.data import Normalisers, chunks, strayed
 from wam_ros.training.examples import places
+from wam_ros.training.looks import AS_RECORDED, Looks, redrawn_deep
 from wam_ros.training.xwam_objective import XWamBatch
 
 
@@ -81,6 +82,7 @@ class DeepWindows:
         embed: prompt to (L, text_dim) text embedding; asked once for each prompt.
         state_noise: how far the observed state strays, see :func:`wam_ros.training.data.strayed`.
         relative: (A,) where rows are differences to the observed state, see :func:`wam_ros.training.data.chunks`.
+        looks: how much views look other than recorded.
     """
 
     def __init__(
@@ -92,9 +94,10 @@ class DeepWindows:
         embed: Callable[[str], Tensor],
         state_noise: float = 0.0,
         relative: Sequence[bool] = (),
+        looks: Looks = AS_RECORDED,
     ) -> None:
         self._episodes, self._params, self._maps, self._coding = tuple(episodes), params, normalisers, coding
-        self._state_noise, self._relative = state_noise, tuple(relative)
+        self._state_noise, self._relative, self._looks = state_noise, tuple(relative), looks
         self._starts, self._ends = places(self._episodes)
         self._texts = {prompt: embed(prompt) for prompt in {episode.prompt for episode in self._episodes}}
         pictures = (params.latent.frames - 1) * (4 if params.latent.codec == "wan_vae" else 1)
@@ -113,7 +116,8 @@ class DeepWindows:
             return torch.from_numpy(np.stack([getattr(part, name) for part in parts]))
 
         clip = stacked("frames").permute(0, 2, 5, 1, 3, 4).float() / 127.5 - 1
-        deep = stacked("depths").float().transpose(1, 2)[:, :, None].expand(-1, -1, 3, -1, -1, -1)
+        clip, depths = redrawn_deep(clip, stacked("depths").float().transpose(1, 2), self._looks)
+        deep = depths[:, :, None].expand(-1, -1, 3, -1, -1, -1)
         latents, states = codecs.pictures.encode_clip(clip), stacked("states").float()
         text = torch.stack([self._texts[self._episodes[self._starts[i][0]].prompt] for i in indices])
         return XWamBatch(

@@ -21,6 +21,7 @@ from wam_ros.files.assets import load_policy, load_robot
 from wam_ros.files.dataset.read import Recording
 from wam_ros.models.xwam.params import XWamParams
 from wam_ros.training.demonstrations import Demonstrations, cached_pictures, examples_of, identity
+from wam_ros.training.looks import AS_RECORDED, Looks
 from wam_ros.training.synthetic import reach_episodes
 from wam_ros.training.xwam_data import DeepEpisode
 from wam_ros.vision.resize import resize_depth
@@ -40,6 +41,7 @@ class DeepMaterial:
     state_noise: float = 0.0
     jerk_rms: float = 0.0
     relative: tuple[bool, ...] = ()
+    looks: Looks = AS_RECORDED
 
 
 def deep_material(chosen: Demonstrations, params: XWamParams, execute_rows: int, folder: Path) -> DeepMaterial:
@@ -59,7 +61,9 @@ def deep_material(chosen: Demonstrations, params: XWamParams, execute_rows: int,
     source = f"{len(episodes)} demonstrations with depth, {len(frames)} rows, of {names}"
     state, action = VectorLayout("joint_absolute", robot.joint_names), VectorLayout(chosen.rows, robot.joint_names)
     relative = chosen.relative(robot)
-    return DeepMaterial(episodes, state, action, policy.mosaic, source, chosen.state_noise, jerk_rms, relative)
+    return DeepMaterial(
+        episodes, state, action, policy.mosaic, source, chosen.state_noise, jerk_rms, relative, chosen.looks
+    )
 
 
 def _check_model(params: XWamParams, execute_rows: int, mosaic: Mosaic, times: tuple[float, int, int]) -> None:
