@@ -31,6 +31,10 @@ def test_a_training_run_from_the_command_line_leaves_a_checkpoint_that_passes_th
     assert samples.exists()
     card = json.loads((tmp_path / "a" / "card.json").read_text())
     assert card["command"].startswith("wam train synthetic --set train.options.steps=2")
+    assert main(["train", "synthetic", "--out", str(tmp_path / "b"), "--from", str(tmp_path / "a"), *short]) == 0
+    card = json.loads((tmp_path / "b" / "card.json").read_text())
+    assert card["command"].startswith(f"wam train synthetic --from {tmp_path / 'a'} --set train.options.steps=2")
+    assert card["source"].endswith("; from the weights of a")
 
 
 @pytest.mark.parametrize(
@@ -38,6 +42,7 @@ def test_a_training_run_from_the_command_line_leaves_a_checkpoint_that_passes_th
     [
         (["train", "nothing", "--out", "x"], "not found"),
         (["train", "synthetic", "--out", "x", "--set", "train.options.stepz=1"], "unknown key"),
+        (["train", "synthetic", "--out", "x", "--from", "nowhere"], "checkpoints/nowhere"),
         (["train", "synthetic", "--out", "x", "--samples"], "is not a whole safetensors file"),
         (["check", "checkpoint", "nowhere"], "no card"),
         (["convert", "--out", "x"], "neither"),

@@ -69,7 +69,9 @@ def test_a_picture_rolls_without_being_stretched():
 def test_hue_and_saturation_leave_grey_alone(seed, level):
     torch.manual_seed(seed)
     grey = torch.full((4, 3, 1, 2, 2), level)
-    torch.testing.assert_close(Looks(1.0, hue_rad=1.0, saturation=0.5).draw(4).recoloured(grey), grey, atol=1e-5, rtol=0)
+    torch.testing.assert_close(
+        Looks(1.0, hue_rad=1.0, saturation=0.5).draw(4).recoloured(grey), grey, atol=1e-5, rtol=0
+    )
 
 
 @given(seed=st.integers(0, 1000))
