@@ -264,6 +264,26 @@ def test_a_lost_corner_is_gripped_again_after_the_other_one_has_been_taken_back(
     assert openings[-1].min() > 0.9, "it leaves as if it came to grip"
 
 
+@pytest.mark.parametrize("off_m", [0.0, 0.05])
+def test_the_way_back_is_not_slowed_down_where_hands_stand_beside_it(off_m):
+    """A jump at a leg's begin used to stretch it from two seconds to twelve."""
+    planner, corners_m = FoldPlanner(ROBOT), TowelTruth.unpack(FoldScript(ROBOT, TASK).example(), 2).corners_m
+    fold = planner.plan(ROBOT.ready_position(), corners_m)
+    middle = fold.at(np.array([sum(fold.holding_s) / 2]))[0]
+    aside = middle.copy()
+    aside[0] += off_m / 0.4  # the first joint turns the arm
+    back = planner.take_back(aside, corners_m, np.array([False, True]))
+    assert back.times_s[-1] < 3.0
+    assert back.positions[0] == pytest.approx(aside)
+    speed = ROBOT.motion_limits()[0]
+    times_s = np.arange(0, back.times_s[-1], 1 / 60)
+    moved = back.at(times_s)
+    assert (np.abs(np.diff(moved, axis=0)).max(axis=0) * 60 <= speed).all()
+    # It ends where the fold began, on both corners.
+    gripped = planner.hands(fold.at(np.array([fold.holding_s[0]]))[0])
+    assert planner.hands(back.positions[-1]) == pytest.approx(gripped, abs=2e-3)
+
+
 def test_one_that_notices_late_says_while_it_does_not_notice():
     moments, seen = play(0.8)
     unaware = np.array([unaware for _, unaware, _ in seen])

@@ -123,8 +123,12 @@ class ToolPaths:
         end = start if leg.joints is None else leg.joints
         rows = start + shares[:, None] * (end - start)
         if leg.tools is not None:
+            rows[0] = self.reach(leg.tools(0.0), start)
             for k in range(1, len(rows)):
                 rows[k] = self.reach(leg.tools(shares[k]), rows[k - 1])
+            # A hand that stands beside where the leg begins comes onto it on the way: one jump at its begin would slow
+            # down the whole leg.
+            rows += (1 - shares)[:, None] * (start - rows[0])
         before = start[self.grippers]
         rows[:, self.grippers] = before + shares[:, None] * (leg.openings - before)
         return rows
