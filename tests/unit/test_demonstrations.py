@@ -29,6 +29,7 @@ from wam_ros.files.dataset.read import DatasetReader
 from wam_ros.files.dataset.video import LOSSLESS
 from wam_ros.files.load import to_data
 from wam_ros.motion.splicer import Splicer
+from wam_ros.policies.expert import Expert
 from wam_ros.sim.graphics import choose_backend
 from wam_ros.vision.resize import resize
 
@@ -166,6 +167,44 @@ def test_wishes_that_cannot_be_fulfilled_are_refused() -> None:
         pass
 
 
+@pytest.fixture(scope="module")
+def helped() -> Demonstration:
+    """A policy that does not move is helped."""
+    policy, expert = replace(POLICY, backend="hold"), Expert()
+    expert.load(replace(load_policy("expert"), rate_hz=policy.rate_hz, execute_rows=1), ROBOT, TASK)
+    made = Demonstrator(ROBOT, TASK, policy, Variety(recoveries=0.0, nudges=0.0, takeovers=1.0), expert)
+    try:
+        return made.demonstrate(5)
+    finally:
+        made.close()
+
+
+def test_the_expert_takes_over_from_a_policy_that_needs_help(helped: Demonstration) -> None:
+    assert helped.success
+    assert "a takeover" in helped.why
+    who = [row.control_source for row in helped.rows]
+    led = who.index(EXPERT)
+    assert 5 <= led <= 60, "it leads for 0.5 to 6 s"
+    assert who == ["policy"] * led + [EXPERT] * (len(who) - led)
+    wished = np.stack([row.action for row in helped.rows[:led]])
+    held = np.stack([row.state for row in helped.rows[:led]][:: POLICY.execute_rows])
+    assert wished[:: POLICY.execute_rows] == pytest.approx(held), "it wants to stand where it is seen"
+    assert np.abs(helped.rows[led + 10].action - helped.rows[led].state).max() > 0.1
+
+
+def test_a_policy_that_nobody_could_help_is_no_demonstration() -> None:
+    policy, expert = replace(POLICY, backend="hold"), Expert()
+    expert.load(replace(load_policy("expert"), rate_hz=policy.rate_hz, execute_rows=1), ROBOT, TASK)
+    made = Demonstrator(ROBOT, TASK, policy, Variety(recoveries=0.0, nudges=0.0, takeovers=1.0), expert)
+    expert.can_take_over = lambda seen: False  # type: ignore[method-assign]
+    try:
+        left = made.demonstrate(5)
+    finally:
+        made.close()
+    assert not left.success
+    assert left.why == "the policy was not helped"
+
+
 class TestAsTrainingMaterial:
     """Needs torch."""
 
@@ -229,6 +268,20 @@ class TestAsTrainingMaterial:
         params = load_spec(POLICY.name).params()
         windows = Windows(episodes, params, z_scores(episodes), lambda _: torch.zeros(8, 128))
         assert len(windows) == len(brief.rows) - 2
+
+    @pytest.mark.parametrize(("after", "examples"), [(EXPERT, 7), ("teleop", 7), ("policy", 11), ("", 11)])
+    def test_what_a_policy_did_is_no_example_where_somebody_had_to_take_over(
+        self, brief: Demonstration, tmp_path: Path, after: str, examples: int
+    ) -> None:
+        layout = layout_for(ROBOT, POLICY)
+        opened = Dataset(tmp_path / "d", layout, ROBOT, LOSSLESS)
+        sources = ["policy" if k < 4 else after for k in range(len(brief.rows))]
+        rows = [replace(row, control_source=who) for row, who in zip(brief.rows, sources, strict=True)]
+        write(opened, layout, ROBOT, replace(brief, rows=tuple(rows)))
+        opened.release()
+        (episode,) = self.material(tmp_path / "d", tmp_path / "out").episodes
+        assert episode.examples.sum() == examples
+        assert episode.examples[4:].all()
 
     @pytest.mark.parametrize(
         ("file", "words"),

@@ -284,6 +284,38 @@ def test_the_way_back_is_not_slowed_down_where_hands_stand_beside_it(off_m):
     assert planner.hands(back.positions[-1]) == pytest.approx(gripped, abs=2e-3)
 
 
+def scene(held: tuple[int, int] = (0, 0), near_left: tuple[float, ...] = (0.0, 0.0, 0.0)) -> np.ndarray:
+    flat = TowelTruth.unpack(FoldScript(ROBOT, TASK).example(), 2)
+    corners_m = flat.corners_m + np.array([near_left, *3 * [(0.0, 0.0, 0.0)]])
+    return replace(flat, corners_m=corners_m, held=np.array(held, float)).pack()
+
+
+def test_it_takes_over_where_help_is_needed_and_not_too_late():
+    script, ready = FoldScript(ROBOT, TASK), ROBOT.ready_position()
+    fold = script.begin(ready, scene())
+    gripping = fold.path.at(np.array([fold.path.holding_s[0]]))[0]
+    lifting = fold.path.at(np.array([fold.path.holding_s[0] + 1.0]))[0]
+    lifted = (0.08, 0.0, 0.09)
+    assert script.can_take_over(ready, scene()), "hands far from the corners"
+    assert not script.can_take_over(gripping, scene()), "hands about to grip"
+    assert not script.can_take_over(lifting, scene((1, 1), lifted)), "both hold what they should"
+    assert script.can_take_over(lifting, scene((1, 0), lifted)), "one hand is empty"
+    assert not script.can_take_over(gripping, scene((1, 0))), "the other hand is just gripping"
+    assert not script.can_take_over(ready, scene((0, 0), (0.1, 0.05, 0.0))), "the towel does not lie flat"
+    assert not script.can_take_over(ready, scene((1, 0), (0.29, 0.0, 0.01))), "the corner is all but laid"
+
+
+def test_what_another_one_has_lifted_with_one_hand_is_taken_back_to_where_the_far_edge_says():
+    script, planner = FoldScript(ROBOT, TASK), FoldPlanner(ROBOT)
+    fold = script.begin(ROBOT.ready_position(), scene())
+    lifting = fold.path.at(np.array([fold.path.holding_s[0] + 1.0]))[0]
+    back = script.begin(lifting, scene((1, 0), (0.08, 0.0, 0.09)))
+    assert isinstance(back, TakeBack)
+    ends = planner.hands(back.path.positions[-1])
+    assert ends == pytest.approx(planner.hands(fold.path.at(np.array([fold.path.holding_s[0]]))[0]), abs=2e-3)
+    assert isinstance(script.follow(back, back.path.positions[-1], scene()), Fold)
+
+
 def test_one_that_notices_late_says_while_it_does_not_notice():
     moments, seen = play(0.8)
     unaware = np.array([unaware for _, unaware, _ in seen])

@@ -36,6 +36,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     )
     add("--recoveries", default=0.15, help="share in which a grasp fails and is made again (default: 0.15)", **share)  # type: ignore[arg-type]
     add("--nudges", default=0.1, help="share in which the workpiece is pushed (default: 0.1)", **share)  # type: ignore[arg-type]
+    add("--takeovers", default=0.0, help="share that the policy begins, until it needs help (default: none)", **share)  # type: ignore[arg-type]
     add("--noise-rad", type=float, default=0.01, help="how far the executed motion strays (default: 0.01)")
     add("--depth", action="store_true", help="also the views' depth, in 12 bits")
     add("--keep-failures", action="store_true", help="write failed ones too, marked; else they are only counted")
@@ -55,7 +56,8 @@ def collect(options: argparse.Namespace) -> list[str]:
     from wam_ros.collect.demonstration import Variety
     from wam_ros.collect.recording import Wanted, record
 
-    variety = Variety(options.randomise, options.recoveries, options.nudges, options.noise_rad, options.depth)
+    varied = ("recoveries", "nudges", "noise_rad", "depth", "takeovers")
+    variety = Variety(options.randomise, **{name: getattr(options, name) for name in varied})
     names = {name: getattr(options, name) for name in ("task", "robot", "expert")}
     names["policy"] = options.policy or _learner(options.task)
     counts = {name: getattr(options, name) for name in ("episodes", "seed", "workers", "keep_failures")}

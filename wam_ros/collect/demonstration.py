@@ -6,14 +6,17 @@ from __future__ import annotations
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
+from typing import NamedTuple
 
 import numpy as np
 
+from wam_ros.collect.handover import Handover
 from wam_ros.collect.unrest import Straying, Unrest
 from wam_ros.core.episode import Row
 from wam_ros.core.errors import BackendError, ConfigError, mismatch
 from wam_ros.core.policy import Policy
 from wam_ros.core.robot import Robot
+from wam_ros.core.safety import POLICY
 from wam_ros.core.stitch import stitch, unstitch
 from wam_ros.core.task import Task
 from wam_ros.core.types import ByteImage, Chunk, DepthImage, FloatArray, Observation
@@ -35,6 +38,7 @@ _OFFER_EVERY = 8  # observations, as a policy's chunks come
 _STREAM = 4
 _PATIENCE = 0.85  # of the task's time; what has not succeeded by then is no example
 _MISSES = 0.4  # of the recoveries; in the others a hand loses what it has gripped
+_LEADS_S = (0.5, 6.0)  # a policy leads at least so long
 _LATEST_S = 1.3  # a lost corner that is noticed later has mostly been dragged into creases that no fold takes out
 
 
@@ -46,6 +50,7 @@ class Variety:
         randomised: share of them with colours, light, cameras and friction drawn.
         recoveries: share of them in which a grasp fails and is made again.
         nudges: share of them in which the workpiece is pushed during the approach.
+        takeovers: share of them that the policy begins, until it needs help (``handover.py``).
         noise_rad: how far the executed joints stray from the intended ones.
         depth: the views' depth is recorded too; it differs in nothing else.
     """
@@ -55,6 +60,7 @@ class Variety:
     nudges: float = 0.1
     noise_rad: float = 0.01
     depth: bool = False
+    takeovers: float = 0.0
 
 
 @dataclass(frozen=True)
@@ -74,14 +80,24 @@ class Demonstration:
     why: str
 
 
+class _Seen(NamedTuple):
+    """What the robot sees, for the policy and for the recording."""
+
+    mosaic: ByteImage
+    colors: dict[str, ByteImage]
+    depths: dict[str, DepthImage]
+
+
 class Demonstrator:
     """The expert with everything that it needs; use :func:`demonstrator`."""
 
     def __init__(self, robot: Robot, task: Task, policy: Policy, variety: Variety, expert: Expert) -> None:
         self._robot, self._task, self._policy = robot, task, policy
         self._variety, self._expert = variety, expert
+        self._handover = Handover(policy, robot, task) if variety.takeovers else None
         self._pace = Pace(policy.rate_hz, 1, command_rate_hz=robot.command_rate_hz, linger_s=1.0, draw=False)
-        self.world = World(robot, replace(task, timeout_s=_PATIENCE * task.timeout_s))
+        self._patience_s = _PATIENCE * task.timeout_s
+        self.world = World(robot, replace(task, timeout_s=self._patience_s))
 
     def demonstrate(self, seed: int) -> Demonstration:
         """Make the demonstration of a seed."""
@@ -92,9 +108,14 @@ class Demonstrator:
         success = False
 
         def act(seen: Observation) -> Chunk | None:
+            views, handover = self._views(), self._handover
+            if handover is not None and handover.leads(seen, self._expert):
+                led, wished = handover.infer(seen, views.mosaic)
+                rows.append(self._row(seen, wished, POLICY, views))
+                return led
             before = self._expert.plan
             chunk = self._expert.infer(Request(seen, _NOTHING, self._task.instruction))
-            rows.append(self._row(seen, chunk.positions[0], self._control(player)))
+            rows.append(self._row(seen, chunk.positions[0], self._control(player), views))
             # One that has changed its mind does not wait: that would be acting against its intent.
             urgent = self._expert.plan is not before
             return chunk if urgent or (len(rows) - 1) % _OFFER_EVERY == 0 else None
@@ -104,12 +125,16 @@ class Demonstrator:
                 success = moment.judgement.success
         except BackendError as error:
             return Demonstration(seed, tuple(rows), False, str(error))
-        return Demonstration(seed, tuple(rows), success, self._story(unrest))
+        if self._handover is not None and self._handover.untouched:
+            return Demonstration(seed, tuple(rows), False, "the policy was not helped")
+        return Demonstration(seed, tuple(rows), success, self._story(unrest, rows))
 
     def close(self) -> None:
         """Free the renderer."""
         self.world.close()
         self._expert.close()
+        if self._handover is not None:
+            self._handover.close()
 
     def _prepare(self, seed: int) -> Unrest:
         """Draw what happens in the attempt."""
@@ -121,22 +146,26 @@ class Demonstrator:
         off_rad = rng.uniform(0.08, 0.14) * rng.choice([-1, 1]) if fails and misses else 0.0
         unrest = Unrest(how.noise_rad, miss_rad=float(off_rad), miss_arm=int(rng.integers(len(self._robot.arms))))
         self._expert.late_s = float(fails * rng.uniform(0, _LATEST_S))
+        if self._handover is not None:
+            leads_s = float(rng.uniform(*_LEADS_S)) if rng.uniform() < how.takeovers else None
+            self._handover.begin(leads_s)
+            self.world.task = replace(self._task, timeout_s=self._patience_s + (leads_s or 0.0))
         return unrest
 
     def _control(self, player: Straying) -> str:
         return MISLED if player.missing or self._expert.unaware else EXPERT
 
-    def _story(self, unrest: Unrest) -> str:
+    def _story(self, unrest: Unrest, rows: list[Row]) -> str:
         disturbance, parts = self.world.disturbance, []
         parts += ["randomised"] if self.world.randomisation not in (NOMINAL, NOMINAL_WIDER) else []
         parts += ["a missed grasp"] if unrest.miss_rad else []
         parts += ["a lost grasp"] if disturbance.slips else []
         parts += ["a nudge"] if disturbance.nudge_m else []
+        parts += ["a takeover"] if any(row.control_source == POLICY for row in rows) else []
         return ", ".join(parts) or "undisturbed"
 
-    def _row(self, seen: Observation, intended: FloatArray, control: str) -> Row:
+    def _row(self, seen: Observation, intended: FloatArray, control: str, views: _Seen) -> Row:
         stamp_ns = seen.stamp_ns
-        colors, depths = self._views()
         return Row(
             stamp_ns=stamp_ns,
             state=seen.joints.position,
@@ -148,11 +177,11 @@ class Demonstrator:
             complete=True,
             filled=False,
             instruction=self._task.instruction,
-            colors=colors,
-            depths=depths,
+            colors=views.colors,
+            depths=views.depths,
         )
 
-    def _views(self) -> tuple[dict[str, ByteImage], dict[str, DepthImage]]:
+    def _views(self) -> _Seen:
         """Return the views as the policy node would lay them into its mosaic, and their depth if it is wanted."""
         mosaic = self._policy.mosaic
         full: dict[str, ByteImage] = {}
@@ -163,8 +192,8 @@ class Demonstrator:
                 depths[cell.camera] = resize_depth(depth_m, cell.height, cell.width)
             else:
                 full[cell.camera] = self.world.picture(cell.camera)
-        colors = {name: np.array(view) for name, view in unstitch(mosaic, stitch(mosaic, full, resize)).items()}
-        return colors, depths
+        stitched = stitch(mosaic, full, resize)
+        return _Seen(stitched, {name: np.array(view) for name, view in unstitch(mosaic, stitched).items()}, depths)
 
 
 _NOTHING: ByteImage = np.zeros((1, 1, 3), np.uint8)

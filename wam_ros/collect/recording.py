@@ -25,6 +25,7 @@ from wam_ros.files.assets import load_policy, load_robot, load_task
 from wam_ros.files.dataset.dataset import Dataset
 from wam_ros.files.dataset.tables import INSTRUCTION
 from wam_ros.files.dataset.video import LOSSLESS
+from wam_ros.policies.session import bound_threads
 
 _AHEAD = 2  # demonstrations that each process may be ahead of the disk
 
@@ -159,6 +160,7 @@ def _begin(robot: str, task: str, policy: str, expert: str, variety: Variety) ->
     global _demonstrate_seed
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # the parent ends us, after what is under way
     threading.Thread(target=_end_with_parent, daemon=True).start()
+    bound_threads(1)  # a policy's, if there is one; every processor has a demonstrator
     made: Demonstrator = _OPEN.enter_context(demonstrator(robot, task, policy, expert, variety))
     _demonstrate_seed = made.demonstrate
 

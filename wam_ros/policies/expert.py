@@ -19,7 +19,7 @@ from wam_ros.core.errors import BackendError, mismatch
 from wam_ros.core.policy import Policy
 from wam_ros.core.robot import Robot
 from wam_ros.core.task import Task
-from wam_ros.core.types import Chunk, FloatArray, nanoseconds, seconds
+from wam_ros.core.types import Chunk, FloatArray, Observation, nanoseconds, seconds
 from wam_ros.policies.base import Request, example_request
 from wam_ros.policies.fold import FoldScript
 from wam_ros.policies.pack import PackScript
@@ -45,7 +45,11 @@ class Script(Protocol):
         ...
 
     def begin(self, start: FloatArray, truth: FloatArray) -> Any:
-        """Return the first plan of an attempt, from joints at which it will begin."""
+        """Return the first plan of an attempt, or of what another one has left, from joints at which it will begin."""
+        ...
+
+    def can_take_over(self, position: FloatArray, truth: FloatArray) -> bool:
+        """True where whoever leads the joints needs help, and it is not too late for it."""
         ...
 
     def ends(self, plan: Any, elapsed_s: float, position: FloatArray, truth: FloatArray) -> bool:
@@ -137,6 +141,10 @@ class Expert:
     def unaware(self) -> bool:
         """True while it goes on with a plan in vain: what it then intends is no example."""
         return self._course is not None and self._course.ended_ns is not None
+
+    def can_take_over(self, seen: Observation) -> bool:
+        """True where whoever leads needs help, and a plan can begin there."""
+        return seen.truth is not None and self._script.can_take_over(seen.joints.position, np.asarray(seen.truth))
 
     def reset(self) -> None:
         """Forget the attempt."""

@@ -25,6 +25,8 @@ CLOSED = 0.1  # opening; a hand this near to what was intended has done it
 # shows, and a policy cannot learn from it when to let go.
 SEEN_M = 0.04
 LIFTED_M = 0.08  # corners that hang no higher fall back to where the towel can be folded
+BESIDE_M = 0.02  # a hand that comes down farther beside its corner misses it
+LAID_M = 0.08  # a corner nearer than this to where it is laid is not taken back any more
 EXAMPLE_X_M, EXAMPLE_EDGE_M = 0.30, 0.30
 
 
@@ -51,11 +53,12 @@ class TakeBack:
 
     Attributes:
         path: what is to be done.
-        fold: that has failed.
+        edge_m, number: of the fold that has failed.
     """
 
     path: JointPath
-    fold: Fold
+    edge_m: float
+    number: int = 1
 
 
 class FoldScript:
@@ -84,11 +87,30 @@ class FoldScript:
         middles = (corners[:2] + corners[2:]) / 2
         return TowelTruth(np.array([EXAMPLE_X_M, 0, 0]), corners, middles, np.zeros(self._arms)).pack()
 
-    def begin(self, start: FloatArray, truth: FloatArray) -> Fold:
-        """Return the fold of a flat towel from (J,) joints."""
+    def begin(self, start: FloatArray, truth: FloatArray) -> Fold | TakeBack:
+        """Return the fold of a flat towel from (J,) joints, or the way back to where it can be folded."""
         seen = TowelTruth.unpack(truth, self._arms)
-        edge_m = float(np.linalg.norm(seen.corners_m[0] - seen.corners_m[1]))
-        return self._plan(start, seen, edge_m, 1)
+        if seen.held.any():
+            flat_m = spread(seen.corners_m)
+            edge_m = float(np.linalg.norm(flat_m[0] - flat_m[1]))
+            return TakeBack(self._planner.take_back(start, flat_m, seen.held > 0), edge_m)
+        return self._plan(start, seen, float(np.linalg.norm(seen.corners_m[0] - seen.corners_m[1])), 1)
+
+    def can_take_over(self, position: FloatArray, truth: FloatArray) -> bool:
+        """True where whoever leads the (J,) joints needs help, and it is not too late for it.
+
+        That is when a hand is not over the corner that it came for, or is empty while the other one lifts its corner.
+        """
+        seen = TowelTruth.unpack(truth, self._arms)
+        off_m = (self._planner.hands(position) - seen.corners_m[self._aims])[seen.held == 0]
+        if not seen.held.any():
+            edge_m = float(np.linalg.norm(seen.corners_m[0] - seen.corners_m[1]))
+            beside = np.linalg.norm(off_m[:, :2], axis=1).max() > BESIDE_M
+            return bool(beside and can_fold(seen.corners_m, edge_m, edge_m))
+        held_m = seen.corners_m[self._aims][seen.held > 0]
+        laid_m = seen.corners_m[self._aims + 2][seen.held > 0]
+        away_m = np.linalg.norm(held_m - laid_m, axis=1).min()
+        return bool(len(off_m) and np.linalg.norm(off_m, axis=1).min() > SEEN_M and away_m > LAID_M)
 
     def ends(self, plan: Fold | TakeBack, elapsed_s: float, position: FloatArray, truth: FloatArray) -> bool:
         """True when another fold is due, or when going on folds nothing and something can be done about it."""
@@ -110,11 +132,11 @@ class FoldScript:
         """Return the next fold, another try, or the way back to where there can be one."""
         seen = TowelTruth.unpack(truth, self._arms)
         if isinstance(plan, Fold) and seen.held.any():
-            return TakeBack(self._planner.take_back(start, plan.corners_m, seen.held > 0), plan)
-        before = plan.fold if isinstance(plan, TakeBack) else plan
-        return self._plan(start, seen, before.edge_m, before.number + self._has_folded(before, seen))
+            path = self._planner.take_back(start, plan.corners_m, seen.held > 0)
+            return TakeBack(path, plan.edge_m, plan.number)
+        return self._plan(start, seen, plan.edge_m, plan.number + self._has_folded(plan, seen))
 
-    def _has_folded(self, plan: Fold, truth: TowelTruth) -> bool:
+    def _has_folded(self, plan: Fold | TakeBack, truth: TowelTruth) -> bool:
         """True when a fold has come about after which there is another one."""
         return plan.number < self._folds and is_folded(truth)
 
@@ -139,6 +161,15 @@ def corners_of(truth: TowelTruth, number: int) -> FloatArray:
     far = truth.corners_m[2:].copy()
     far[:, 2] = np.maximum(far[:, 2], truth.corners_m[:2, 2])  # two layers lie there
     return np.concatenate([truth.middles_m, far])
+
+
+def spread(corners_m: FloatArray) -> FloatArray:
+    """Return (4, 3) corners of a square towel that is spread from where its far edge lies."""
+    far_left, far_right = corners_m[2:]
+    across = far_left - far_right
+    back = np.array([-across[1], across[0], 0.0])
+    towards = back if back @ (corners_m[:2].mean(axis=0) - corners_m[2:].mean(axis=0)) > 0 else -back
+    return np.stack([far_left + towards, far_right + towards, far_left, far_right])
 
 
 def is_folded(truth: TowelTruth) -> bool:

@@ -105,6 +105,10 @@ class PackScript:
         """Return the first step from (J,) joints."""
         return self._plan(start, PackingTruth.unpack(truth, 2))
 
+    def can_take_over(self, position: FloatArray, truth: FloatArray) -> bool:
+        """True while a step is due: each is planned from where things are, whoever brought them there."""
+        return self._due(PackingTruth.unpack(truth, 2))[0] is not Step.REST
+
     def follow(self, plan: Packing, start: FloatArray, truth: FloatArray) -> Packing:
         """Return the step that is due."""
         return self._plan(start, PackingTruth.unpack(truth, 2))

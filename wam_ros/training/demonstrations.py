@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
 """Recorded datasets as training material: stitched by the policy node's own functions, decoded once.
 
-Failed episodes are left out. So are, as beginnings of a window, the rows in which a demonstrator was misled: what was
-intended there is no example.
+Failed episodes are left out. So are, as beginnings of a window, the rows in which a demonstrator was misled, and what a
+policy did in an attempt in which somebody had to take over: that is no example.
 """
 
 from __future__ import annotations
@@ -35,7 +35,7 @@ from wam_ros.training.looks import AS_RECORDED, Looks
 from wam_ros.training.material import Material
 from wam_ros.vision.resize import resize
 
-MISLED = "misled"
+MISLED, POLICY = "misled", "policy"
 PICTURES = "pictures.npy"
 
 
@@ -135,8 +135,10 @@ def _episodes(recordings: Sequence[Recording], frames: NDArray[np.uint8]) -> Ite
 
 
 def examples_of(recording: Recording) -> NDArray[np.bool_]:
-    """Return (N,) bool, False where a demonstrator was misled."""
-    return np.array([source != MISLED for source in recording.values("control_source")])
+    """Return (N,) bool, False where a demonstrator was misled, or where a policy led until somebody took over."""
+    sources = recording.values("control_source")
+    helped = bool(set(sources) - {POLICY, ""})
+    return np.array([source != MISLED and not (helped and source == POLICY) for source in sources])
 
 
 def _jerk_rms(recordings: Sequence[Recording], robot: Robot, policy: Policy) -> float:
