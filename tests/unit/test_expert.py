@@ -303,6 +303,7 @@ def test_it_takes_over_where_help_is_needed_and_not_too_late():
     assert not script.can_take_over(gripping, scene((1, 0))), "the other hand is just gripping"
     assert not script.can_take_over(ready, scene((0, 0), (0.1, 0.05, 0.0))), "the towel does not lie flat"
     assert not script.can_take_over(ready, scene((1, 0), (0.29, 0.0, 0.01))), "the corner is all but laid"
+    assert not FoldScript(ROBOT, load_task("towel_fold_twice")).can_take_over(ready, scene())
 
 
 def test_what_another_one_has_lifted_with_one_hand_is_taken_back_to_where_the_far_edge_says():

@@ -100,7 +100,10 @@ class FoldScript:
         """True where whoever leads the (J,) joints needs help, and it is not too late for it.
 
         That is when a hand is not over the corner that it came for, or is empty while the other one lifts its corner.
+        Of two folds it cannot be seen which one another has begun: nobody takes over there.
         """
+        if self._folds > 1:
+            return False
         seen = TowelTruth.unpack(truth, self._arms)
         off_m = (self._planner.hands(position) - seen.corners_m[self._aims])[seen.held == 0]
         if not seen.held.any():
