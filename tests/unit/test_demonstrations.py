@@ -81,8 +81,9 @@ def test_the_executed_motion_strays_and_the_intended_one_does_not(brief: Demonst
 def test_a_view_is_what_the_policy_node_would_lay_into_its_mosaic(folder: Demonstrator) -> None:
     folder.world.reset(4)
     full = {cell.camera: folder.world.render(cell.camera)[0] for cell in POLICY.mosaic.cells}
-    seen = stitch(POLICY.mosaic, folder._views()[0], resize)
-    assert np.array_equal(seen, stitch(POLICY.mosaic, full, resize))
+    views = folder._views()
+    for seen in (stitch(POLICY.mosaic, views.colors, resize), views.mosaic):
+        assert np.array_equal(seen, stitch(POLICY.mosaic, full, resize))
 
 
 def test_recorded_demonstrations_pass_the_check_and_failures_are_marked(dataset: Path) -> None:
