@@ -21,7 +21,7 @@ from wam_ros.collect.unrest import Straying, Unrest
 from wam_ros.core.errors import ConfigError, DatasetError
 from wam_ros.core.seams import jerk_rms
 from wam_ros.core.stitch import stitch
-from wam_ros.core.types import Chunk
+from wam_ros.core.types import Chunk, Observation
 from wam_ros.files.assets import find, load_policy, load_robot, load_task, names
 from wam_ros.files.dataset.check import examine
 from wam_ros.files.dataset.dataset import Dataset
@@ -168,10 +168,9 @@ def test_wishes_that_cannot_be_fulfilled_are_refused() -> None:
         pass
 
 
-@pytest.fixture(scope="module")
-def helped() -> Demonstration:
-    """A policy that does not move is helped."""
-    policy, expert = replace(POLICY, backend="hold"), Expert()
+def helped(expert: Expert) -> Demonstration:
+    """An attempt that a policy begins which does not move."""
+    policy = replace(POLICY, backend="hold")
     expert.load(replace(load_policy("expert"), rate_hz=policy.rate_hz, execute_rows=1), ROBOT, TASK)
     made = Demonstrator(ROBOT, TASK, policy, Variety(recoveries=0.0, nudges=0.0, takeovers=1.0), expert)
     try:
@@ -180,30 +179,28 @@ def helped() -> Demonstration:
         made.close()
 
 
-def test_the_expert_takes_over_from_a_policy_that_needs_help(helped: Demonstration) -> None:
-    assert helped.success
-    assert "a takeover" in helped.why
-    who = [row.control_source for row in helped.rows]
+def test_the_expert_takes_over_from_a_policy_that_needs_help() -> None:
+    made = helped(Expert())
+    assert made.success
+    assert "a takeover" in made.why
+    who = [row.control_source for row in made.rows]
     led = who.index(EXPERT)
     assert 5 <= led <= 60, "it leads for 0.5 to 6 s"
     assert who == ["policy"] * led + [EXPERT] * (len(who) - led)
-    wished = np.stack([row.action for row in helped.rows[:led]])
-    held = np.stack([row.state for row in helped.rows[:led]][:: POLICY.execute_rows])
+    wished = np.stack([row.action for row in made.rows[:led]])
+    held = np.stack([row.state for row in made.rows[:led]][:: POLICY.execute_rows])
     assert wished[:: POLICY.execute_rows] == pytest.approx(held), "it wants to stand where it is seen"
-    assert np.abs(helped.rows[led + 10].action - helped.rows[led].state).max() > 0.1
+    assert np.abs(made.rows[led + 10].action - made.rows[led].state).max() > 0.1
 
 
 def test_a_policy_that_nobody_could_help_is_no_demonstration() -> None:
-    policy, expert = replace(POLICY, backend="hold"), Expert()
-    expert.load(replace(load_policy("expert"), rate_hz=policy.rate_hz, execute_rows=1), ROBOT, TASK)
-    made = Demonstrator(ROBOT, TASK, policy, Variety(recoveries=0.0, nudges=0.0, takeovers=1.0), expert)
-    expert.can_take_over = lambda seen: False  # type: ignore[method-assign]
-    try:
-        left = made.demonstrate(5)
-    finally:
-        made.close()
-    assert not left.success
-    assert left.why == "the policy was not helped"
+    class Helpless(Expert):
+        def can_take_over(self, seen: Observation) -> bool:
+            return False
+
+    made = helped(Helpless())
+    assert not made.success
+    assert made.why == "the policy was not helped"
 
 
 class TestAsTrainingMaterial:
