@@ -15,9 +15,10 @@ import yaml
 
 pytest.importorskip("av", reason="PyAV is not installed")
 from wam_ros.collect.command import _learner
-from wam_ros.collect.demonstration import EXPERT, MISLED, Demonstration, Demonstrator, Variety, demonstrator
+from wam_ros.collect.demonstration import EXPERT, Demonstration, Demonstrator, Variety, demonstrator
 from wam_ros.collect.recording import Wanted, layout_for, write
 from wam_ros.collect.unrest import Straying, Unrest
+from wam_ros.core.episode import MISLED
 from wam_ros.core.errors import ConfigError, DatasetError
 from wam_ros.core.seams import jerk_rms
 from wam_ros.core.stitch import stitch

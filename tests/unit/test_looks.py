@@ -25,10 +25,8 @@ EVERYTHING = Looks(1.0, 0.3, 0.2, 0.5, 0.4, 0.2, 0.02, 0.03)
 CELLS = (Cell("head", 0, 0, 8, 12), Cell("left", 8, 0, 4, 6), Cell("right", 8, 6, 4, 6))
 
 
-def drawn(count=1, colours=None, gamma=1.0, roll=0.0, shift=(0.0, 0.0)):
-    colours = torch.eye(3) if colours is None else colours
-    same = torch.ones(count)
-    return Drawn(colours.expand(count, 3, 3), gamma * same, roll * same, torch.tensor([shift]).expand(count, 2).float())
+def drawn(gamma=1.0, roll=0.0, shift=(0.0, 0.0)):
+    return Drawn(torch.eye(3)[None], torch.tensor([gamma]), torch.tensor([roll]), torch.tensor([shift]).float())
 
 
 def clips(count=2, frames=3, height=12, width=12):
@@ -84,6 +82,12 @@ def test_brightness_scales_light_within_its_range(seed):
     assert ((gain > 0.699) & (gain < 1.301)).all()
     assert gain.flatten(1).std(dim=1).max() < 1e-5
     assert gain[:, 0, 0, 0, 0].std() > 0.01
+
+
+def test_an_exponent_bends_light_and_leaves_black_and_white():
+    light = torch.tensor([0.0, 0.5, 1.0]).expand(1, 3, 3)
+    bent = (drawn(gamma=2.0).recoloured(2 * light - 1) + 1) / 2
+    torch.testing.assert_close(bent, torch.tensor([0.0, 0.25, 1.0]).expand(1, 3, 3))
 
 
 def test_all_frames_of_a_window_share_a_look_and_each_view_has_its_own():

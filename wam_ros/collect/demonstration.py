@@ -12,7 +12,7 @@ import numpy as np
 
 from wam_ros.collect.handover import Handover
 from wam_ros.collect.unrest import Straying, Unrest
-from wam_ros.core.episode import Row
+from wam_ros.core.episode import MISLED, Row
 from wam_ros.core.errors import BackendError, ConfigError, mismatch
 from wam_ros.core.policy import Policy
 from wam_ros.core.robot import Robot
@@ -32,8 +32,8 @@ from wam_ros.vision.resize import resize, resize_depth
 
 #: What a row's ``action_source`` says: the demonstrator's intent, from which the executed motion strays.
 INTENDED = "intended"
-#: What its ``control_source`` says where the intent is no example to follow, because the robot is made to err.
-EXPERT, MISLED = "expert", "misled"
+#: What its ``control_source`` says where the intent is an example.
+EXPERT = "expert"
 _OFFER_EVERY = 8  # observations, as a policy's chunks come
 _STREAM = 4
 _PATIENCE = 0.85  # of the task's time; what has not succeeded by then is no example

@@ -40,7 +40,7 @@ class Handover:
 
     def begin(self, leads_s: float | None) -> None:
         """Begin an attempt that the policy leads for so long at least; None: not at all."""
-        self._leads_s, self._over = leads_s, leads_s is None
+        self._leads_s, self._over = leads_s or 0.0, leads_s is None
         self._needed_s: float | None = None
         self._chunk: Chunk | None = None
         self._row = 0
@@ -53,7 +53,7 @@ class Handover:
 
     def leads(self, seen: Observation, expert: Expert) -> bool:
         """Say whether the policy leads from this observation on; once taken over, it does not any more."""
-        if self._over or self._leads_s is None:
+        if self._over:
             return False
         now_s = seconds(seen.stamp_ns)
         if not expert.can_take_over(seen):

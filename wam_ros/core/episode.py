@@ -28,6 +28,8 @@ PictureKind = Literal["color", "depth", "depth_archive"]
 STATE, ACTION, REQUESTED = "observation.state", "action", "requested_action"
 #: Where a row's action came from: what motion had committed, or the state of the next row (hand guiding).
 COMMITTED, NEXT_STATE = "committed", "next_state"
+#: Who was in control of a row that is no example: a demonstrator that was made to err.
+MISLED = "misled"
 
 
 @dataclass(frozen=True)

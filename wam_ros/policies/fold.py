@@ -92,9 +92,8 @@ class FoldScript:
         seen = TowelTruth.unpack(truth, self._arms)
         if seen.held.any():
             flat_m = spread(seen.corners_m)
-            edge_m = float(np.linalg.norm(flat_m[0] - flat_m[1]))
-            return TakeBack(self._planner.take_back(start, flat_m, seen.held > 0), edge_m)
-        return self._plan(start, seen, float(np.linalg.norm(seen.corners_m[0] - seen.corners_m[1])), 1)
+            return TakeBack(self._planner.take_back(start, flat_m, seen.held > 0), near_edge_m(flat_m))
+        return self._plan(start, seen, near_edge_m(seen.corners_m), 1)
 
     def can_take_over(self, position: FloatArray, truth: FloatArray) -> bool:
         """True where whoever leads the (J,) joints needs help, and it is not too late for it.
@@ -107,7 +106,7 @@ class FoldScript:
         seen = TowelTruth.unpack(truth, self._arms)
         off_m = (self._planner.hands(position) - seen.corners_m[self._aims])[seen.held == 0]
         if not seen.held.any():
-            edge_m = float(np.linalg.norm(seen.corners_m[0] - seen.corners_m[1]))
+            edge_m = near_edge_m(seen.corners_m)
             beside = np.linalg.norm(off_m[:, :2], axis=1).max() > BESIDE_M
             return bool(beside and can_fold(seen.corners_m, edge_m, edge_m))
         held_m = seen.corners_m[self._aims][seen.held > 0]
@@ -164,6 +163,11 @@ def corners_of(truth: TowelTruth, number: int) -> FloatArray:
     far = truth.corners_m[2:].copy()
     far[:, 2] = np.maximum(far[:, 2], truth.corners_m[:2, 2])  # two layers lie there
     return np.concatenate([truth.middles_m, far])
+
+
+def near_edge_m(corners_m: FloatArray) -> float:
+    """Return the length of the edge between the near ones of (4, 3) corners."""
+    return float(np.linalg.norm(corners_m[0] - corners_m[1]))
 
 
 def spread(corners_m: FloatArray) -> FloatArray:

@@ -11,6 +11,7 @@ from pathlib import Path
 
 import numpy as np
 
+from wam_ros.core.episode import MISLED
 from wam_ros.core.errors import ConfigError, DatasetError, mismatch
 from wam_ros.core.open_loop import OpenLoop
 from wam_ros.core.policy import Policy, check_policy_fits
@@ -23,9 +24,6 @@ from wam_ros.files.dataset.read import DatasetReader, Recording, episode_of
 from wam_ros.policies.base import Backend, Request
 from wam_ros.policies.registry import create_backend
 from wam_ros.vision.resize import resize
-
-#: Rows of this source show a robot that was made to err: what follows is no example (collect/demonstration.py).
-MISLED = "misled"
 
 
 @dataclass(frozen=True)

@@ -19,9 +19,11 @@ from numpy.lib.format import open_memmap
 from numpy.typing import NDArray
 
 from wam_ros.core.card import VectorLayout
+from wam_ros.core.episode import MISLED
 from wam_ros.core.errors import DatasetError, mismatch
 from wam_ros.core.policy import Mosaic, Policy
 from wam_ros.core.robot import Robot
+from wam_ros.core.safety import POLICY
 from wam_ros.core.seams import jerk_rms
 from wam_ros.core.stitch import stitch
 from wam_ros.core.types import ByteImage
@@ -35,7 +37,6 @@ from wam_ros.training.looks import AS_RECORDED, Looks
 from wam_ros.training.material import Material
 from wam_ros.vision.resize import resize
 
-MISLED, POLICY = "misled", "policy"
 PICTURES = "pictures.npy"
 
 

@@ -1,9 +1,9 @@
 # SPDX-License-Identifier: Apache-2.0
 """Other looks of what was recorded: colours, light and the place of a camera, drawn anew each time a window is seen.
 
-Demonstrations show a few hundred towels, lamps and mounts, each in a hundred rows; a model learns them by heart, and
-its hands close beside a corner of another colour. What is drawn here costs nothing to record. All frames of a window
-share what was drawn for a view: nothing that moves or changes in time is made up.
+Demonstrations show a few hundred towels, lamps and mounts, each in a hundred rows, which a model may learn by heart; what is
+drawn here costs nothing to record. All frames of a window share what was drawn for a view: nothing that moves or
+changes in time is made up. A shift makes it less certain where things are: docs/training.md has what that has cost.
 """
 
 from __future__ import annotations
