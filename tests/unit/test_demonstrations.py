@@ -14,9 +14,9 @@ import pytest
 import yaml
 
 pytest.importorskip("av", reason="PyAV is not installed")
-from wam_ros.collect.command import _learner
+from wam_ros.collect.command import _learner, not_written
 from wam_ros.collect.demonstration import EXPERT, Demonstration, Demonstrator, Variety, demonstrator
-from wam_ros.collect.recording import Wanted, layout_for, write
+from wam_ros.collect.recording import Made, Wanted, layout_for, write
 from wam_ros.collect.unrest import Straying, Unrest
 from wam_ros.core.episode import MISLED
 from wam_ros.core.errors import ConfigError, DatasetError
@@ -200,8 +200,18 @@ def test_a_policy_that_nobody_could_help_is_no_demonstration() -> None:
             return False
 
     made = helped(Helpless())
-    assert not made.success
+    assert made.unaided
+    assert not made.rows
     assert made.why == "the policy was not helped"
+
+
+def test_an_attempt_without_help_is_not_counted_as_a_failure() -> None:
+    alone = Made(7, False, False, "the policy was not helped", unaided=True)
+    good, bad = Made(8, True, True, "undisturbed"), Made(9, False, False, "a nudge")
+    assert not_written([good], marked=False) == []
+    said = not_written([alone, good, bad], marked=False)
+    assert said[0].startswith("1 of 3 are no demonstrations")
+    assert said[1] == "1 of 2 failed and were left out: seeds 9 (a nudge)"
 
 
 class TestAsTrainingMaterial:

@@ -5,12 +5,17 @@ from __future__ import annotations
 
 import argparse
 import resource
+from collections.abc import Sequence
 from pathlib import Path
 from time import monotonic
+from typing import TYPE_CHECKING
 
 from wam_ros.core.errors import ConfigError, mismatch
 from wam_ros.files.assets import load_task
 from wam_ros.files.folders import require_place
+
+if TYPE_CHECKING:
+    from wam_ros.collect.recording import Made
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -61,19 +66,33 @@ def collect(options: argparse.Namespace) -> list[str]:
     names = {name: getattr(options, name) for name in ("task", "robot", "expert")}
     names["policy"] = options.policy or _learner(options.task)
     counts = {name: getattr(options, name) for name in ("episodes", "seed", "workers", "keep_failures")}
-    begun_s, begun_core_s, made = monotonic(), _core_s(), []
+    begun_s, begun_core_s = monotonic(), _core_s()
+    made: list[Made] = []
     with Progress(transient=True) as bar:
         task = bar.add_task("recording", total=options.episodes)
         for one in record(Wanted(**names, **counts, variety=variety), options.out):
             made.append(one)
-            good = sum(m.success for m in made)
+            good = sum(m.success for m in made if not m.unaided)
             bar.update(task, advance=1, description=f"{good} of {len(made)} succeeded")
-    failed = [m for m in made if not m.success]
     rate, of_core = (3600 * len(made) / spent_s for spent_s in (monotonic() - begun_s, _core_s() - begun_core_s))
     written = sum(m.kept for m in made)
-    lines = [f"{options.out}: {written} episodes written, {rate:.0f} made an hour, {of_core:.0f} an hour of one core"]
-    fate = "marked as failures" if options.keep_failures else "left out"
-    return lines + ([f"{len(failed)} of {len(made)} failed and were {fate}: {_seeds(failed)}"] if failed else [])
+    line = f"{options.out}: {written} episodes written, {rate:.0f} made an hour, {of_core:.0f} an hour of one core"
+    return [line, *not_written(made, marked=options.keep_failures)]
+
+
+def not_written(made: Sequence[Made], *, marked: bool) -> list[str]:
+    """Return what became of the attempts that are no good examples, a line each.
+
+    Args:
+        made: all attempts.
+        marked: failures are in the dataset, marked.
+    """
+    shown, lines = [m for m in made if not m.unaided], []
+    if alone := len(made) - len(shown):
+        lines.append(f"{alone} of {len(made)} are no demonstrations: the policy was not helped")
+    fate = "marked as failures" if marked else "left out"
+    failed = [m for m in shown if not m.success]
+    return lines + ([f"{len(failed)} of {len(shown)} failed and were {fate}: {_seeds(failed)}"] if failed else [])
 
 
 def _learner(task: str) -> str:
@@ -94,6 +113,6 @@ def _core_s() -> float:
     return sum(sum(resource.getrusage(who)[:2]) for who in (resource.RUSAGE_SELF, resource.RUSAGE_CHILDREN))
 
 
-def _seeds(failed: list) -> str:  # type: ignore[type-arg]
+def _seeds(failed: Sequence[Made]) -> str:
     shown = ", ".join(f"{m.seed} ({m.why})" for m in failed[:5])
     return f"seeds {shown}{', ...' if len(failed) > 5 else ''}"

@@ -72,12 +72,14 @@ class Demonstration:
         rows: at the policy's rate, with views in the sizes of its mosaic.
         success: by the task's strict measure.
         why: what happened, for people.
+        unaided: the policy led to the end, well or badly; nobody demonstrated anything.
     """
 
     seed: int
     rows: tuple[Row, ...]
     success: bool
     why: str
+    unaided: bool = False
 
 
 class _Seen(NamedTuple):
@@ -126,7 +128,7 @@ class Demonstrator:
         except BackendError as error:
             return Demonstration(seed, tuple(rows), False, str(error))
         if self._handover is not None and self._handover.untouched:
-            return Demonstration(seed, tuple(rows), False, "the policy was not helped")
+            return Demonstration(seed, (), success, "the policy was not helped", unaided=True)
         return Demonstration(seed, tuple(rows), success, self._story(unrest, rows))
 
     def close(self) -> None:

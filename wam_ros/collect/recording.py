@@ -66,12 +66,14 @@ class Made:
 
     Attributes:
         kept: it was written into the dataset.
+        unaided: the policy led to the end; that is no demonstration, and neither written nor a failure of one.
     """
 
     seed: int
     success: bool
     kept: bool
     why: str
+    unaided: bool = False
 
 
 def record(wanted: Wanted, root: Path) -> Iterator[Made]:
@@ -90,7 +92,7 @@ def record(wanted: Wanted, root: Path) -> Iterator[Made]:
             kept = bool(demonstration.rows) and (demonstration.success or wanted.keep_failures)
             if kept:
                 write(dataset, layout, robot, demonstration)
-            yield Made(demonstration.seed, demonstration.success, kept, demonstration.why)
+            yield Made(demonstration.seed, demonstration.success, kept, demonstration.why, demonstration.unaided)
     finally:
         dataset.release()
 
