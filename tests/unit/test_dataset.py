@@ -260,7 +260,7 @@ class Crash(BaseException):
 
 def test_a_crash_at_any_step_of_closing_loses_nothing(tmp_path, twin, monkeypatch):
     """Every call that changes what is on the disk is a step; the computer stops at each of them once."""
-    layout, root, steps = layout_of(twin, ["head"]), tmp_path / "set", 0
+    layout, root, steps = layout_of(twin, ["head"], archive_depth=True), tmp_path / "set", 0
     while True:
         dataset = Dataset(root, layout, twin)
         closed_before = len(dataset.episodes)

@@ -52,13 +52,13 @@ class Told:
     Attributes:
         closed: episode to its rows, of those that the recorder called closed.
         index, rows: the last episode that was begun, and the rows handed over to it.
-        synced: file to its size when the disk last confirmed it.
+        synced: number of a file, which may have two names, to its size when the disk last confirmed it.
     """
 
     closed: dict[int, int] = field(default_factory=dict)
     index: int = -1
     rows: int = 0
-    synced: dict[str, int] = field(default_factory=dict)
+    synced: dict[int, int] = field(default_factory=dict)
 
     def hear(self, line: str) -> None:
         """Take a line; one that is not whole does not count."""
@@ -70,7 +70,7 @@ class Told:
         elif word == "closed":
             self.closed[int(rest[0])] = int(rest[1])
         elif word == "synced":
-            self.synced[rest[0]] = int(rest[1])
+            self.synced[int(rest[0])] = int(rest[1])
 
 
 def run(options: argparse.Namespace) -> dict[str, float | str]:
@@ -82,7 +82,7 @@ def run(options: argparse.Namespace) -> dict[str, float | str]:
         for _ in range(options.kills):
             told = _record_until_killed(folder / "set", rng.uniform(0.5, 3.0))
             _cut(folder / "set", told, rng)
-            closing += any((folder / "set").glob("meta/**/*.part"))
+            closing += any((folder / "set").rglob("*.part"))
             began_s = perf_counter()
             episodes = _reopen(folder / "set")
             recoveries_s.append(perf_counter() - began_s)
@@ -136,7 +136,7 @@ def _cut(root: Path, told: Told, rng: np.random.Generator) -> None:
     for path in [*root.glob("open/[0-9]*/*"), *root.rglob("*.part")]:
         if path.is_file() and rng.random() < 0.5:
             size = path.stat().st_size
-            safe = min(size, told.synced.get(str(path), 0))
+            safe = min(size, told.synced.get(path.stat().st_ino, 0))
             with path.open("rb+") as file:
                 file.truncate(int(rng.integers(safe, size + 1)))
 
@@ -208,10 +208,9 @@ def _tell_syncs() -> None:
     sync = os.fsync
 
     def telling(descriptor: int) -> None:
-        size = os.fstat(descriptor).st_size
-        path = Path(f"/proc/self/fd/{descriptor}").readlink()
+        file = os.fstat(descriptor)
         sync(descriptor)
-        _tell(f"synced {path} {size}")
+        _tell(f"synced {file.st_ino} {file.st_size}")
 
     os.fsync = telling  # type: ignore[assignment]
 

@@ -44,6 +44,8 @@ def publish(part: Path, path: Path) -> None:
     """Give a file that was written aside its name; its content is on the disk before. See :func:`sync_names`."""
     sync_file(part)
     part.replace(path)
+    # A rename between two names of one file does nothing (POSIX): so it is after a crash, where a journal is linked.
+    part.unlink(missing_ok=True)
 
 
 def put(path: Path, content: bytes) -> None:
