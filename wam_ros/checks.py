@@ -118,6 +118,7 @@ def _layout_like(root: Path, robot: str) -> EpisodeLayout | None:
 def show_list(more: Mapping[str, Sequence[str]]) -> None:
     """Print robots, tasks and policies with their descriptions, then what else there is."""
     from rich.console import Console
+    from rich.markup import escape
     from rich.table import Table
 
     # Lines of a pipe need not fit a screen.
@@ -126,7 +127,7 @@ def show_list(more: Mapping[str, Sequence[str]]) -> None:
     table = Table("kind", "name", "description", box=None, pad_edge=False)
     for kind, load in LOADERS.items():
         for name in names(kind):
-            table.add_row(kind, name, _description(load, name))
+            table.add_row(kind, name, escape(_description(load, name)))
     for what, found in more.items():
         table.add_row(what, ", ".join(found), "")
     console.print(table)

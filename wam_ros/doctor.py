@@ -68,12 +68,13 @@ def examine_robot(name: str, listen_s: float) -> list[Finding]:
 def show(findings: list[Finding]) -> None:
     """Print the findings, and after them the cures as lines to copy."""
     from rich.console import Console
+    from rich.markup import escape
     from rich.table import Table
 
     console = Console(highlight=False)
     table = Table(box=None, show_header=False, pad_edge=False)
     for finding in findings:
-        table.add_row("[green]good[/]" if finding.ok else "[bold red]missing[/]", finding.what, finding.detail)
+        table.add_row("[green]good[/]" if finding.ok else "[bold red]missing[/]", finding.what, escape(finding.detail))
     console.print(table)
     for finding in findings:
         if not finding.ok:

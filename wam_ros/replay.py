@@ -150,6 +150,7 @@ def data_of(answer: Answer) -> dict[str, Any]:
         "questions": len(answer.policy),
         "arms_rad": {name: part.arms() for name, part in parts.items()},
         "grippers_opening": {name: part.grippers() for name, part in parts.items()},
+        "tools_m": {name: part.tools() for name, part in parts.items()},
         "joints": {name: part.joints() for name, part in parts.items()},
     }
 
@@ -175,6 +176,7 @@ def _task(options: argparse.Namespace) -> Task:
 
 def _show(answer: Answer, policy: Policy) -> None:
     from rich.console import Console
+    from rich.markup import escape
     from rich.table import Column, Table
 
     title = f"{policy.name}: distance from what was recorded, {len(answer.policy)} questions"
@@ -185,8 +187,10 @@ def _show(answer: Answer, policy: Policy) -> None:
     for name, figures in policies.items():
         table.add_row(name, *_cells(figures, holds[name]))
     table.add_section()
-    table.add_row("arms [rad]", *_cells(answer.policy.arms(), answer.hold.arms()))
-    table.add_row("grippers [opening]", *_cells(answer.policy.grippers(), answer.hold.grippers()))
+    table.add_row(escape("arms [rad]"), *_cells(answer.policy.arms(), answer.hold.arms()))
+    table.add_row(escape("grippers [opening]"), *_cells(answer.policy.grippers(), answer.hold.grippers()))
+    for name, figures in answer.policy.tools().items():
+        table.add_row(escape(f"{name} tool [m]"), *_cells(figures, answer.hold.tools()[name]))
     Console(highlight=False).print(table)
 
 

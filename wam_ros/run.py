@@ -196,4 +196,4 @@ def show(result: Result, console: Console) -> None:
         Console(stderr=True, highlight=False).print(f"wam: {run.error}", markup=False, soft_wrap=True)
     verdict = f"{run.setup.task}: {run.successes} of {run.setup.episodes} attempts succeeded"
     console.print(verdict, style="bold green" if good else "bold red")
-    console.print(f"report: {result.folder / 'report.html'}", soft_wrap=True)
+    console.print(f"report: {result.folder / 'report.html'}", markup=False, soft_wrap=True)

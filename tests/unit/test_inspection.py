@@ -10,6 +10,7 @@ import pytest
 
 from wam_ros.core.inspection import Finding, Seen, Where, inspect, turned_rad
 from wam_ros.core.joint_topics import command_topics, feedback_topics
+from wam_ros.doctor import show
 from wam_ros.files.assets import load_robot
 
 ROBOT = load_robot("r1_lite")
@@ -30,6 +31,11 @@ def healthy() -> dict[str, Seen]:
 
 def wrong(seen: dict[str, Seen], robot=ROBOT, where: Where = Where()) -> list[Finding]:  # noqa: B008
     return [finding for finding in inspect(robot, seen, where) if not finding.ok]
+
+
+def test_what_stands_in_brackets_is_printed(capsys):
+    show([Finding("models", False, "wam_ros[models] is missing", "pip install 'wam_ros[models]'")])
+    assert capsys.readouterr().out.count("wam_ros[models]") == 2
 
 
 def test_nothing_is_wrong_with_a_healthy_driver_and_every_part_is_named():

@@ -61,9 +61,12 @@ def test_keeping_the_pose_is_as_far_off_as_the_recording_moves(root, tmp_path, c
     assert data["arms_rad"]["hold"]["first_mean"] == pytest.approx(0.001, abs=1e-6)
     assert data["arms_rad"]["hold"]["horizon_mean"] == pytest.approx(np.mean(ahead) / 1000, abs=1e-6)
     assert data["arms_rad"]["policy"] == data["arms_rad"]["hold"]
+    assert data["tools_m"]["policy"] == data["tools_m"]["hold"]
+    assert 0 < data["tools_m"]["hold"]["left"]["first_mean"] < 0.005, "a milliradian in each of six joints"
     assert len(data["joints"]["policy"]) == 14
     assert len(data["policy_sha256"]) == 64
-    assert "left_arm_joint1" in capsys.readouterr().out
+    said = capsys.readouterr().out
+    assert all(row in said for row in ("left_arm_joint1", "arms [rad]", "grippers [opening]", "left tool [m]"))
 
 
 def test_episodes_can_be_chosen(root, tmp_path):
@@ -94,6 +97,16 @@ def test_the_distance_of_a_shifted_recording_is_the_shift(shift, rows):
     table.add(chunk, times_ns[: max(1, rows - 2)], targets[: max(1, rows - 2)])
     for figures in (table.arms(), table.grippers(), *table.joints().values()):
         assert all(value == pytest.approx(abs(shift), abs=1e-9) for value in figures.values())
+
+
+def test_a_tool_is_as_far_off_as_the_arm_is_bent_wrongly():
+    place = lambda position: np.array([np.cos(position[0]), np.sin(position[0]), 0.0])  # noqa: E731
+    table = OpenLoop(("a", "grip"), (False, True), 3, {"left": place})
+    targets = np.array([[0.0, 0.0], [0.1, 0.0]])
+    table.add(Chunk(0, ("a", "grip"), np.array([[0.2, 1.0], [0.1, 1.0], [9.0, 0.0]]), [10, 20, 30]), [10, 20], targets)
+    found = table.tools()["left"]
+    assert found["first_mean"] == pytest.approx(2 * np.sin(0.1))
+    assert found["horizon_mean"] == pytest.approx(np.sin(0.1)), "what was never recorded does not count"
 
 
 def test_samples_come_in_the_order_of_their_capture(root, twin):

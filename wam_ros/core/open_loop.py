@@ -1,9 +1,10 @@
 # SPDX-License-Identifier: Apache-2.0
-"""How far a policy's chunks lie from what was recorded, joint by joint."""
+"""How far a policy's chunks lie from what was recorded: joint by joint, and at the tools."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping, Sequence
+from types import MappingProxyType
 
 import numpy as np
 
@@ -11,6 +12,9 @@ from wam_ros.core.types import Chunk, FloatArray
 
 #: Recorded targets and rows of a chunk that belong together may be that share of a row apart.
 _SLACK = 0.25
+Place = Callable[[FloatArray], FloatArray]
+"""(3,) where a tool is for (J,) positions, in any frame that stands still [m]."""
+_NO_TOOLS: Mapping[str, Place] = MappingProxyType({})
 
 
 class OpenLoop:
@@ -20,12 +24,16 @@ class OpenLoop:
         names: (J,) joints in robot order.
         gripper_mask: (J,) which of them are grippers, whose errors are shares of their opening.
         horizon: rows of a chunk (K).
+        tools: arm to where its tool is.
     """
 
-    def __init__(self, names: Sequence[str], gripper_mask: Sequence[bool], horizon: int) -> None:
+    def __init__(
+        self, names: Sequence[str], gripper_mask: Sequence[bool], horizon: int, tools: Mapping[str, Place] = _NO_TOOLS
+    ) -> None:
         self._names, self._grippers = tuple(names), np.array(gripper_mask)
-        self._horizon = horizon
+        self._horizon, self._tools = horizon, dict(tools)
         self._errors: list[FloatArray] = []
+        self._away: list[FloatArray] = []
 
     def __len__(self) -> int:
         return len(self._errors)
@@ -46,6 +54,11 @@ class OpenLoop:
         error = np.full((self._horizon, len(self._names)), np.nan)
         error[: len(rows_s)][known] = np.abs(chunk.positions - recorded)[known]
         self._errors.append(error)
+        away = np.full((self._horizon, len(self._tools)), np.nan)
+        for row in np.flatnonzero(known):
+            both = (chunk.positions[row], recorded[row])
+            away[row] = [np.linalg.norm(np.subtract(*map(place, both))) for place in self._tools.values()]
+        self._away.append(away)
 
     def joints(self) -> dict[str, dict[str, float]]:
         """Return each joint's mean and 95th percentile at the first row and over the horizon [rad, or opening]."""
@@ -59,6 +72,11 @@ class OpenLoop:
     def grippers(self) -> dict[str, float]:
         """Return the same over all grippers [share of the opening]."""
         return _figures(np.array(self._errors)[:, :, self._grippers])
+
+    def tools(self) -> dict[str, dict[str, float]]:
+        """Return the same for the distance of each arm's tool [m]."""
+        away = np.array(self._away)
+        return {name: _figures(away[:, :, column]) for column, name in enumerate(self._tools)}
 
 
 def _figures(errors: FloatArray) -> dict[str, float]:

@@ -7,20 +7,22 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
 import numpy as np
 
 from wam_ros.core.episode import MISLED
 from wam_ros.core.errors import ConfigError, DatasetError, mismatch
-from wam_ros.core.open_loop import OpenLoop
+from wam_ros.core.open_loop import OpenLoop, Place
 from wam_ros.core.policy import Policy, check_policy_fits
-from wam_ros.core.robot import Robot
+from wam_ros.core.robot import Arm, Robot
 from wam_ros.core.stitch import stitch
 from wam_ros.core.task import Task
-from wam_ros.core.types import NS_PER_S, Chunk, JointState, Observation, View, nanoseconds
+from wam_ros.core.types import NS_PER_S, Chunk, FloatArray, JointState, Observation, View, nanoseconds
 from wam_ros.files.dataset.fits import require_robot, require_views
 from wam_ros.files.dataset.read import DatasetReader, Recording, episode_of
+from wam_ros.kinematics.forward import Kinematics
 from wam_ros.policies.base import Backend, Request
 from wam_ros.policies.registry import create_backend
 from wam_ros.vision.resize import resize
@@ -77,7 +79,7 @@ def _good(reader: DatasetReader, root: Path) -> list[Recording]:
 
 
 def _ask(backend: Backend, recordings: Sequence[Recording], policy: Policy, robot: Robot, stride: int) -> Answer:
-    parts = robot.joint_names, robot.gripper_mask, policy.horizon
+    parts = robot.joint_names, robot.gripper_mask, policy.horizon, tools_of(robot)
     answer = Answer(OpenLoop(*parts), OpenLoop(*parts))
     for recording in recordings:
         backend.reset()
@@ -91,6 +93,16 @@ def _ask(backend: Backend, recordings: Sequence[Recording], policy: Policy, robo
     if not len(answer.policy):
         raise DatasetError(mismatch("recorded rows to ask about", "one or more", "none", "choose other episodes"))
     return answer
+
+
+def tools_of(robot: Robot) -> dict[str, Place]:
+    """Return arm to where its tool is in the robot's base frame, for joints in robot order [m]."""
+    kinematics = Kinematics(robot)
+
+    def place(arm: Arm, position: FloatArray) -> FloatArray:
+        return kinematics.tool_pose(position, arm)[:3, 3]
+
+    return {arm.name: partial(place, arm) for arm in robot.arms}
 
 
 def requests(recording: Recording, policy: Policy, robot: Robot, stride: int) -> Iterator[Request]:

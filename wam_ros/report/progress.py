@@ -130,7 +130,7 @@ class Progress:
             self._live.update(shown)
         elif line != self._said:
             self._said = line
-            self._console.print(line + detail, soft_wrap=True)
+            self._console.print(line + detail, markup=False, soft_wrap=True)
 
 
 def _panel(moment: Moment, episodes: int) -> Group:

@@ -15,12 +15,13 @@ def tell(evaluation: Evaluation, folder: Path, console: Console) -> None:
     for side in evaluation.sides:
         found = evaluation.score(side).success
         rate = f"{100 * found.rate:.0f} % ({100 * found.low:.0f} to {100 * found.high:.0f} %)"
-        console.print(f"{side.name}: {side.policy}: {found.count} of {found.trials} succeeded, {rate}", soft_wrap=True)
+        line = f"{side.name}: {side.policy}: {found.count} of {found.trials} succeeded, {rate}"
+        console.print(line, markup=False, soft_wrap=True)
     if evaluation.error:
         _tell_error(evaluation, console)
     if evaluation.decision:
         console.print(evaluation.decision, style="bold", markup=False, soft_wrap=True)
-    console.print(f"report: {folder / 'evaluation.html'}", soft_wrap=True)
+    console.print(f"report: {folder / 'evaluation.html'}", markup=False, soft_wrap=True)
 
 
 def tell_open(evaluation: Evaluation, console: Console) -> None:
