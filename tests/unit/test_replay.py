@@ -93,7 +93,7 @@ def test_the_distance_of_a_shifted_recording_is_the_shift(shift, rows):
     times_ns = [i * PERIOD_NS for i in range(1, rows + 1)]
     targets = np.sin(np.linspace(0, 3, rows))[:, None] * [1.0, 2.0, 0.1]
     chunk = Chunk(0, ("a", "b", "grip"), targets + shift, times_ns)
-    table = OpenLoop(("a", "b", "grip"), (False, False, True), rows + 4)
+    table = OpenLoop(("a", "b", "grip"), (False, False, True), rows + 4, {})
     table.add(chunk, times_ns[: max(1, rows - 2)], targets[: max(1, rows - 2)])
     for figures in (table.arms(), table.grippers(), *table.joints().values()):
         assert all(value == pytest.approx(abs(shift), abs=1e-9) for value in figures.values())

@@ -31,6 +31,7 @@ from wam_ros.files.archive import Message
 from wam_ros.files.assets import load_robot, twins
 from wam_ros.files.dataset.check import examine
 from wam_ros.files.dataset.dataset import Dataset
+from wam_ros.files.dataset.disk import PART
 from wam_ros.files.dataset.read import DatasetReader
 
 HEIGHT, WIDTH, FPS = 60, 80, 30
@@ -52,13 +53,13 @@ class Told:
     Attributes:
         closed: episode to its rows, of those that the recorder called closed.
         index, rows: the last episode that was begun, and the rows handed over to it.
-        synced: number of a file, which may have two names, to its size when the disk last confirmed it.
+        synced: file to its size when the disk last confirmed it.
     """
 
     closed: dict[int, int] = field(default_factory=dict)
     index: int = -1
     rows: int = 0
-    synced: dict[int, int] = field(default_factory=dict)
+    synced: dict[str, int] = field(default_factory=dict)
 
     def hear(self, line: str) -> None:
         """Take a line; one that is not whole does not count."""
@@ -70,7 +71,7 @@ class Told:
         elif word == "closed":
             self.closed[int(rest[0])] = int(rest[1])
         elif word == "synced":
-            self.synced[int(rest[0])] = int(rest[1])
+            self.synced[rest[0]] = int(rest[1])
 
 
 def run(options: argparse.Namespace) -> dict[str, float | str]:
@@ -82,7 +83,7 @@ def run(options: argparse.Namespace) -> dict[str, float | str]:
         for _ in range(options.kills):
             told = _record_until_killed(folder / "set", rng.uniform(0.5, 3.0))
             _cut(folder / "set", told, rng)
-            closing += any((folder / "set").rglob("*.part"))
+            closing += any((folder / "set").rglob(f"*{PART}"))
             began_s = perf_counter()
             episodes = _reopen(folder / "set")
             recoveries_s.append(perf_counter() - began_s)
@@ -133,12 +134,24 @@ def _record_until_killed(root: Path, after_s: float) -> Told:
 
 def _cut(root: Path, told: Told, rng: np.random.Generator) -> None:
     """Take from each file that was being written some of what the disk had not confirmed."""
-    for path in [*root.glob("open/[0-9]*/*"), *root.rglob("*.part")]:
+    confirmed = _confirmed(told)
+    for path in [*root.glob("open/[0-9]*/*"), *root.rglob(f"*{PART}")]:
         if path.is_file() and rng.random() < 0.5:
             size = path.stat().st_size
-            safe = min(size, told.synced.get(path.stat().st_ino, 0))
+            safe = min(size, confirmed.get(path.stat().st_ino, 0))
             with path.open("rb+") as file:
                 file.truncate(int(rng.integers(safe, size + 1)))
+
+
+def _confirmed(told: Told) -> dict[int, int]:
+    """Return the confirmed sizes by files' numbers: one file may have two names, and loses its first by a rename."""
+    found: dict[int, int] = {}
+    for name, size in told.synced.items():
+        for path in {Path(name), Path(name.removesuffix(PART))}:
+            if path.is_file():
+                number = path.stat().st_ino
+                found[number] = max(size, found.get(number, 0))
+    return found
 
 
 def _reopen(root: Path) -> dict[int, int]:
@@ -208,9 +221,10 @@ def _tell_syncs() -> None:
     sync = os.fsync
 
     def telling(descriptor: int) -> None:
-        file = os.fstat(descriptor)
+        size = os.fstat(descriptor).st_size
+        path = Path(f"/proc/self/fd/{descriptor}").readlink()
         sync(descriptor)
-        _tell(f"synced {file.st_ino} {file.st_size}")
+        _tell(f"synced {path} {size}")
 
     os.fsync = telling  # type: ignore[assignment]
 

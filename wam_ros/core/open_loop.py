@@ -4,7 +4,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from types import MappingProxyType
 
 import numpy as np
 
@@ -14,7 +13,6 @@ from wam_ros.core.types import Chunk, FloatArray
 _SLACK = 0.25
 Place = Callable[[FloatArray], FloatArray]
 """(3,) where a tool is for (J,) positions, in any frame that stands still [m]."""
-_NO_TOOLS: Mapping[str, Place] = MappingProxyType({})
 
 
 class OpenLoop:
@@ -28,7 +26,7 @@ class OpenLoop:
     """
 
     def __init__(
-        self, names: Sequence[str], gripper_mask: Sequence[bool], horizon: int, tools: Mapping[str, Place] = _NO_TOOLS
+        self, names: Sequence[str], gripper_mask: Sequence[bool], horizon: int, tools: Mapping[str, Place]
     ) -> None:
         self._names, self._grippers = tuple(names), np.array(gripper_mask)
         self._horizon, self._tools = horizon, dict(tools)
