@@ -140,6 +140,31 @@ def test_a_missed_grasp_is_aimed_wrong_until_the_hand_opens_again() -> None:
     assert not missing[260:].any()
 
 
+def test_hands_sway_on_the_way_and_neither_where_they_grip_nor_while_they_hold() -> None:
+    grips, sway_rad, offsets = np.flatnonzero(ROBOT.gripper_mask), 0.04, []
+    rows = np.tile(ROBOT.ready_position(), (16, 1))
+    rows[11:, grips] = 0.0  # 1.2 s after each chunk's stamp
+    chunks = {0: rows[:1], 80: rows, 160: np.concatenate([rows[8:], rows[11:]]), 240: np.tile(rows[0], (16, 1))}
+    for seed in range(40):
+        player = Straying(Splicer.for_robot(ROBOT), ROBOT.gripper_mask, Unrest(0.0, sway_rad=sway_rad), seed)
+        player.start(ROBOT.ready_position(), 0)
+        seen = []
+        for tick in range(400):
+            now_ns = tick * 10_000_000
+            if tick in chunks:
+                player.offer(Chunk.at_rate(now_ns, ROBOT.joint_names, chunks[tick], 10.0), now_ns)
+            seen.append(player.sample(now_ns).position - player.splicer.sample(now_ns).position)
+        offsets.append(seen)
+    off = np.array(offsets)
+    assert not off[:, :, grips].any()
+    assert not off[:, 0].any(), "the robot stands where it stands"
+    arms = np.delete(off, grips, axis=2)
+    assert arms[:, 50:120].std() == pytest.approx(sway_rad, rel=0.15)
+    assert not arms[:, 170:240].any(), "0.3 s before the hands close, and on while they hold"
+    assert arms[:, 290:].std() == pytest.approx(sway_rad, rel=0.15), "on the way back"
+    assert np.abs(np.diff(arms, axis=1)).max() < sway_rad / 2, "no jump anywhere"
+
+
 def test_who_is_to_learn_a_task_says_what_is_recorded_of_it(tmp_path: Path) -> None:
     learners = {name: load_policy(_learner(name)) for name in names("tasks")}
     assert {name: policy.backend for name, policy in learners.items()} == {

@@ -160,6 +160,28 @@ def test_speeds_beyond_the_limits_are_slowed_for_all_joints_together() -> None:
     assert np.abs(moved[:, 0] - moved[:, 4]).max() < 0.02
 
 
+@pytest.mark.parametrize("gap_ms", [400, 600, 800])
+def test_the_arms_are_where_the_newest_chunk_wants_them_before_the_next_one_lands(gap_ms: int) -> None:
+    """Else a policy that corrects itself at each look never sees its correction done: hands miss by centimetres."""
+    splicer, rng, landed = make_splicer(), np.random.default_rng(0), 0
+    for _ in range(8):
+        asked = np.where(GRIPPERS, 1.0, HOME + rng.uniform(-0.005, 0.005, len(NAMES)))
+        assert splicer.offer(make_chunk(landed, np.tile(asked, (32, 1))), landed) is Outcome.ACCEPTED
+        landed += gap_ms * MS
+        assert np.abs(splicer.sample(landed - 1).position - asked)[ARMS].max() < 2e-4
+
+
+def test_chunks_in_quick_succession_are_faded_over_a_while_all_the_same() -> None:
+    splicer, landed = make_splicer(), 0
+    for k in range(10):
+        asked = np.where(GRIPPERS, 1.0, HOME + 0.002 * (-1) ** k)
+        splicer.offer(make_chunk(landed, np.tile(asked, (32, 1))), landed)
+        landed += 30 * MS
+    left = splicer.trajectory(landed - 30 * MS + np.array([100, 200, 401]) * MS).positions[:, 0] - asked[0]
+    assert abs(left[0]) > 1e-4
+    assert abs(left[2]) < 1e-6
+
+
 def test_a_policy_too_slow_for_its_chunks_makes_the_robot_slower_and_never_jerky_then_it_rests() -> None:
     splicer, parts, landed = make_splicer(), [], 0
     for k in range(8):
@@ -171,7 +193,7 @@ def test_a_policy_too_slow_for_its_chunks_makes_the_robot_slower_and_never_jerky
         assert splicer.offer(make_chunk(captured, here + drift, rate_hz=30), landed).accepted
     parts.append(played(splicer, landed, landed + 12 * SECOND))
     speed = np.abs(np.diff(np.concatenate(parts)[:, 0])) / STEP_S
-    settled = speed[4 * 160 : 8 * 160]
+    settled = speed[5 * 160 : 8 * 160]  # three chunks have told the rhythm, the fourth began at rest
     assert np.mean(settled < 0.003) < 0.1
     assert splicer.statistics.outcomes[Outcome.SLOWED] >= 4
     assert violations(np.concatenate(parts)[:, ARMS], STEP_S, LIMITS) == 0
@@ -203,7 +225,7 @@ def test_idle_time_is_counted_only_when_nothing_is_left_to_execute() -> None:
 def running() -> tuple[Splicer, int]:
     """A splicer that executes a chunk captured at 1 s, and the time 1.3 s."""
     splicer, now = make_splicer(), 1300 * MS
-    assert splicer.offer(make_chunk(SECOND), now) is Outcome.ACCEPTED
+    assert splicer.offer(make_chunk(SECOND), now).accepted
     return splicer, now
 
 
@@ -324,15 +346,33 @@ def test_a_chunk_that_is_too_far_can_be_approached_slowly_and_is_then_taken() ->
 
 
 def test_a_robot_that_stood_still_while_the_chunk_was_made_begins_where_it_stands() -> None:
-    splicer, ahead_s = make_splicer(), 0.8
     ramp = np.where(GRIPPERS, 1.0, HOME + np.linspace(0.03, 1.2, 32)[:, None] * np.eye(len(NAMES))[0])
-    assert splicer.offer(make_chunk(0, ramp), round(ahead_s * SECOND)) is Outcome.ACCEPTED
     slow, now = make_splicer(), round(1.2 * SECOND)
     assert slow.offer(make_chunk(0, ramp), now) is Outcome.BEHIND
     assert slow.statistics.accepted == 1
     path = played(slow, now, slow.at_rest_ns)[:, 0]
     assert np.abs(np.diff(path)).max() / STEP_S < 1.0
     assert path[-1] == pytest.approx(1.2, abs=0.01)
+
+
+@pytest.mark.parametrize("latency_ms", [190, 350, 800])
+def test_a_robot_that_stood_walks_the_path_as_it_was_meant_however_late_the_chunk(latency_ms: int) -> None:
+    """A policy is never shown hands that hurry after a path whose beginning they missed; from there it goes astray."""
+    prompt, late, chunk = make_splicer(), make_splicer(), make_chunk(0, rows(32, sway=0.45))
+    assert prompt.offer(chunk, 0) is Outcome.ACCEPTED
+    assert late.offer(chunk, latency_ms * MS) is Outcome.BEHIND
+    meant = played(prompt, 0, 2 * SECOND)
+    walked = played(late, latency_ms * MS, latency_ms * MS + 2 * SECOND)
+    assert np.abs(walked - meant)[:, ARMS].max() < 1e-6
+
+
+def test_a_chunk_that_waits_for_its_own_latency_is_not_delayed_once_more() -> None:
+    splicer, landed = make_splicer(), 400 * MS
+    standing = np.concatenate([np.tile(HOME, (6, 1)), rows(26)])  # 6 rows of 67 ms, until it lands
+    assert splicer.offer(make_chunk(0, standing + 1e-3 * ARMS), landed) is Outcome.ACCEPTED
+    later = Chunk.at_rate(SECOND * 3, NAMES, rows(26) + splicer.sample(3 * SECOND).position - HOME, 15.0, first_row=7)
+    assert splicer.at_rest_ns < later.stamp_ns
+    assert splicer.offer(later, 3 * SECOND + landed) is Outcome.ACCEPTED
 
 
 def test_a_position_outside_the_bounds_is_not_approached() -> None:
@@ -421,7 +461,7 @@ def test_small_changes_of_a_gripper_are_ignored_and_almost_closed_means_closed()
 
 def test_waiting_takes_only_chunks_captured_at_rest_and_executes_their_first_rows_from_the_beginning() -> None:
     splicer = make_splicer(method="wait")
-    assert splicer.offer(make_chunk(0), 350 * MS) is Outcome.ACCEPTED
+    assert splicer.offer(make_chunk(0), 350 * MS).accepted
     assert splicer.offer(make_chunk(500 * MS), 800 * MS) is Outcome.NOT_AT_REST
     rest = splicer.at_rest_ns
     assert np.abs(splicer.sample(rest).position - rows(32)[15])[ARMS].max() < 0.01

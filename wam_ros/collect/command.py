@@ -43,6 +43,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     add("--nudges", default=0.1, help="share in which the workpiece is pushed (default: 0.1)", **share)  # type: ignore[arg-type]
     add("--takeovers", default=0.0, help="share that the policy begins, until it needs help (default: none)", **share)  # type: ignore[arg-type]
     add("--noise-rad", type=float, default=0.01, help="how far the executed motion strays (default: 0.01)")
+    add("--sway-rad", type=float, default=0.0, help="how far it strays besides where no hand grips soon (default: 0)")
     add("--depth", action="store_true", help="also the views' depth, in 12 bits")
     add("--keep-failures", action="store_true", help="write failed ones too, marked; else they are only counted")
 
@@ -61,7 +62,7 @@ def collect(options: argparse.Namespace) -> list[str]:
     from wam_ros.collect.demonstration import Variety
     from wam_ros.collect.recording import Wanted, record
 
-    varied = ("recoveries", "nudges", "noise_rad", "depth", "takeovers")
+    varied = ("recoveries", "nudges", "noise_rad", "sway_rad", "depth", "takeovers")
     variety = Variety(options.randomise, **{name: getattr(options, name) for name in varied})
     names = {name: getattr(options, name) for name in ("task", "robot", "expert")}
     names["policy"] = options.policy or _learner(options.task)

@@ -51,7 +51,8 @@ class Variety:
         recoveries: share of them in which a grasp fails and is made again.
         nudges: share of them in which the workpiece is pushed during the approach.
         takeovers: share of them that the policy begins, until it needs help (``handover.py``).
-        noise_rad: how far the executed joints stray from the intended ones.
+        noise_rad: how far the executed joints stray from the intended ones, all along.
+        sway_rad: how far they stray on the way besides, where no hand is about to grip or to let go.
         depth: the views' depth is recorded too; it differs in nothing else.
     """
 
@@ -59,6 +60,7 @@ class Variety:
     recoveries: float = 0.15
     nudges: float = 0.1
     noise_rad: float = 0.01
+    sway_rad: float = 0.0
     depth: bool = False
     takeovers: float = 0.0
 
@@ -146,7 +148,8 @@ class Demonstrator:
         quiet = QUIET if not nudged else replace(Disturbance(), slips=0)
         self.world.disturbance = replace(quiet, slips=1) if fails and not misses else quiet
         off_rad = rng.uniform(0.08, 0.14) * rng.choice([-1, 1]) if fails and misses else 0.0
-        unrest = Unrest(how.noise_rad, miss_rad=float(off_rad), miss_arm=int(rng.integers(len(self._robot.arms))))
+        miss_arm = int(rng.integers(len(self._robot.arms)))
+        unrest = Unrest(how.noise_rad, sway_rad=how.sway_rad, miss_rad=float(off_rad), miss_arm=miss_arm)
         self._expert.late_s = float(fails * rng.uniform(0, _LATEST_S))
         if self._handover is not None:
             leads_s = float(rng.uniform(*_LEADS_S)) if rng.uniform() < how.takeovers else None

@@ -18,6 +18,8 @@ _KNOT_NS = 50_000_000
 _APPROACH_S = 0.5  # after the start; a hand is then over the table
 _EASE_S = 0.5
 _AWAY_S = 1.2  # after closing; the hand is then above the workpiece, where it cannot come upon it closed
+_CLOSED = 0.3  # opening; narrower ones grip
+_STEADY_S, _SETTLE_S = 0.3, 0.5  # before a hand grips: no more sway; and over which it fades, and comes back
 
 
 @dataclass(frozen=True)
@@ -25,20 +27,56 @@ class Unrest:
     """How the executed motion strays.
 
     Attributes:
-        noise_rad: standard deviation of each joint of the arms.
+        noise_rad: standard deviation of each joint of the arms, all along.
         memory_s: after which the noise has forgotten itself.
+        sway_rad: the same, but only while the hands are empty and none is about to grip. So it may be wider than what
+            a hand may be off where it grips.
+        sway_memory_s: longer, as a policy's own errors last.
         miss_rad: by how much one arm's first joint is off until it has gripped beside the workpiece; 0: no miss.
         miss_arm: index of that arm.
     """
 
     noise_rad: float = 0.01
     memory_s: float = 0.4
+    sway_rad: float = 0.0
+    sway_memory_s: float = 0.7
     miss_rad: float = 0.0
     miss_arm: int = 0
 
 
 class _Miss(Enum):
     COMING, CLOSED, OVER = range(3)
+
+
+class _Drift:
+    """Ornstein-Uhlenbeck noise between knots, straight lines from one to the next.
+
+    Args:
+        scale: (J,) standard deviation.
+        memory_s: after which it has forgotten itself.
+        rng: draws it.
+    """
+
+    def __init__(self, scale: FloatArray, memory_s: float, rng: np.random.Generator) -> None:
+        self._scale, self._rng = scale, rng
+        self._keep = np.exp(-_KNOT_NS / NS_PER_S / memory_s)
+
+    def start(self, now_ns: int) -> None:
+        """Begin anew."""
+        self._next_ns = now_ns
+        self._before = self._after = self._fresh()
+
+    def at(self, now_ns: int) -> FloatArray:
+        """Return (J,) noise; times must not fall."""
+        while now_ns >= self._next_ns:
+            spread = np.sqrt(1 - self._keep**2)
+            self._before, self._after = self._after, self._keep * self._after + spread * self._fresh()
+            self._next_ns += _KNOT_NS
+        share = 1 - (self._next_ns - now_ns) / _KNOT_NS
+        return np.asarray(self._before + share * (self._after - self._before))
+
+    def _fresh(self) -> FloatArray:
+        return np.asarray(self._scale * self._rng.normal(size=len(self._scale)))
 
 
 class Straying:
@@ -53,9 +91,10 @@ class Straying:
 
     def __init__(self, splicer: Splicer, gripper_mask: tuple[bool, ...], how: Unrest, seed: int) -> None:
         self.splicer = splicer
-        self._how, self._rng = how, np.random.default_rng((seed, 3))
-        self._grips = np.flatnonzero(gripper_mask)
-        self._scale = np.where(gripper_mask, 0.0, how.noise_rad)
+        self._how, self._grips = how, np.flatnonzero(gripper_mask)
+        arms = np.where(gripper_mask, 0.0, 1.0)
+        self._noise = _Drift(how.noise_rad * arms, how.memory_s, np.random.default_rng((seed, 3)))
+        self._sway = _Drift(how.sway_rad * arms, how.sway_memory_s, np.random.default_rng((seed, 5)))
         begin = 0 if how.miss_arm == 0 else int(self._grips[how.miss_arm - 1]) + 1
         self._aim = np.zeros(len(gripper_mask))
         self._aim[begin] = how.miss_rad
@@ -69,38 +108,43 @@ class Straying:
 
     def start(self, position: FloatArray, now_ns: int) -> None:
         """Stand at a position."""
-        self._begun_ns = self._next_ns = self._last_ns = now_ns
-        self._before = self._after = self._scale * self._rng.normal(size=len(self._scale))
+        self._begun_ns = self._last_ns = now_ns
+        self._grips_ns: int | None = None
+        self._freedom = 0.0
+        self._noise.start(now_ns)
+        self._sway.start(now_ns)
         self.splicer.start(position, now_ns)
 
     def offer(self, chunk: Chunk, now_ns: int) -> None:
         """Take a chunk that has just landed."""
+        grips = (chunk.positions[:, self._grips] < _CLOSED).any(axis=1)
+        self._grips_ns = chunk.stamp_ns + chunk.offsets_ns[int(grips.argmax())] if grips.any() else None
         self.splicer.offer(chunk, now_ns)
 
     def sample(self, now_ns: int) -> Setpoint:
         """Return what is commanded: what is intended, and the unrest."""
         intended = self.splicer.sample(now_ns)
-        self._follow(float(intended.position[self._grips[self._how.miss_arm]]), now_ns)
-        position = intended.position + self._noise(now_ns) + self._share * self._aim
+        passed_s = (now_ns - self._last_ns) / NS_PER_S
+        self._last_ns = now_ns
+        self._follow(float(intended.position[self._grips[self._how.miss_arm]]), now_ns, passed_s)
+        self._freedom = min(self._freedom + passed_s / _SETTLE_S, self._free(now_ns))
+        strays = self._noise.at(now_ns) + self._freedom * self._sway.at(now_ns)
+        position = intended.position + strays + self._share * self._aim
         return Setpoint(position, intended.velocity, intended.acceleration)
 
-    def _follow(self, opening: float, now_ns: int) -> None:
+    def _free(self, now_ns: int) -> float:
+        """Return the share of the sway that is allowed: 1 on the way, 0 where a hand has gripped or is about to."""
+        if self._grips_ns is None:
+            return 1.0
+        left_s = (self._grips_ns - now_ns) / NS_PER_S
+        return float(np.clip((left_s - _STEADY_S) / _SETTLE_S, 0, 1))
+
+    def _follow(self, opening: float, now_ns: int, passed_s: float) -> None:
         """Aim wrong until the hand has closed and is asked to open again."""
-        if self._miss is _Miss.COMING and opening < 0.3:
+        if self._miss is _Miss.COMING and opening < _CLOSED:
             self._miss, self._closed_ns = _Miss.CLOSED, now_ns
-        elif self._miss is _Miss.CLOSED and (opening > 0.3 or now_ns - self._closed_ns > _AWAY_S * NS_PER_S):
+        elif self._miss is _Miss.CLOSED and (opening > _CLOSED or now_ns - self._closed_ns > _AWAY_S * NS_PER_S):
             self._miss = _Miss.OVER
         wrong = self._miss is not _Miss.OVER and now_ns - self._begun_ns > _APPROACH_S * NS_PER_S
-        step = (now_ns - self._last_ns) / (_EASE_S * NS_PER_S)
+        step = passed_s / _EASE_S
         self._share = float(np.clip(self._share + (step if wrong else -step), 0, 1))
-        self._last_ns = now_ns
-
-    def _noise(self, now_ns: int) -> FloatArray:
-        """Ornstein-Uhlenbeck between knots, straight lines from one to the next."""
-        while now_ns >= self._next_ns:
-            keep = np.exp(-_KNOT_NS / NS_PER_S / self._how.memory_s)
-            fresh = self._scale * self._rng.normal(size=len(self._scale))
-            self._before, self._after = self._after, keep * self._after + np.sqrt(1 - keep**2) * fresh
-            self._next_ns += _KNOT_NS
-        share = 1 - (self._next_ns - now_ns) / _KNOT_NS
-        return np.asarray(self._before + share * (self._after - self._before))

@@ -20,7 +20,7 @@ class Outcome(enum.Enum):
 
     ACCEPTED = "accepted"
     SLOWED = "slowed"  # accepted, but the limits allow it only at a slower pace
-    BEHIND = "behind"  # accepted, but begun at an earlier row, where the robot still is
+    BEHIND = "behind"  # accepted, but begun at an earlier row, where the robot still is: it stood, or was slowed
     LATE = "late"  # too few rows lie in the future
     DUPLICATE = "duplicate"
     OLDER = "older"  # a chunk of a later observation is committed, or the robot was stopped after this one

@@ -52,10 +52,8 @@ class Wait(Newest):
 
     def follow(self, chunk: Chunk, commanded: FloatArray, now_ns: int) -> Chunk:
         """Return the first rows, moved so that they begin one row after now."""
-        offsets = np.array(chunk.offsets_ns[: self._rows])
-        period = offsets[1] - offsets[0] if len(offsets) > 1 else offsets[0]
-        moved = offsets + (now_ns - chunk.stamp_ns + period - offsets[0])
-        return replace(chunk, positions=chunk.positions[: self._rows], offsets_ns=tuple(moved.tolist()))
+        first = replace(chunk, positions=chunk.positions[: self._rows], offsets_ns=chunk.offsets_ns[: self._rows])
+        return delayed(first, now_ns - begin_ns(first))
 
 
 class Ensemble(Newest):
@@ -132,6 +130,12 @@ def at_times(chunk: Chunk, times_ns: Sequence[int]) -> tuple[FloatArray, np.ndar
     values = np.stack([np.interp(wanted, chunk.offsets_ns, column) for column in chunk.positions.T], axis=1)
     known = (np.array(wanted) >= chunk.offsets_ns[0]) & (np.array(wanted) <= chunk.offsets_ns[-1])
     return values, known
+
+
+def begin_ns(chunk: Chunk) -> int:
+    """Return when a chunk's path begins: a row before its first one, which is where the robot was seen."""
+    first, *later = chunk.times_ns
+    return first - (later[0] - first if later else chunk.offsets_ns[0])
 
 
 def delayed(chunk: Chunk, lag_ns: int) -> Chunk:

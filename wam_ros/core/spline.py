@@ -28,6 +28,11 @@ class State:
         position = np.asarray(position, dtype=np.float64)
         return cls(position, np.zeros_like(position), np.zeros_like(position))
 
+    @property
+    def rests(self) -> bool:
+        """True when it neither moves nor is about to, but for rounding."""
+        return bool(max(np.abs(self.velocity).max(), np.abs(self.acceleration).max()) < 1e-6)
+
     def __sub__(self, other: State) -> State:
         return State(
             self.position - other.position,

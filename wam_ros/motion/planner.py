@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -14,7 +15,7 @@ from wam_ros.core.types import NS_PER_S, FloatArray
 from wam_ros.motion.governor import Governor
 
 # Each try repairs what the one before broke; chunks of real policies need one, two near a bound.
-TRIES = 6
+TRIES = 8
 
 
 @dataclass(frozen=True)
@@ -22,12 +23,15 @@ class Tuning:
     """How chunks are joined.
 
     Attributes:
-        fade_s: time over which the difference to a new chunk is faded out.
+        fade_s: time over which the difference to a new chunk is faded out, at most: it is over before the next one is
+            expected. A policy whose corrections were never done would miss what it aims at.
+        least_fade_s: the same, at least, and where no rhythm is known yet.
         cutoff_hz: rows are believed up to this frequency; above it they are noise.
         margin_rad: rows nearer than this to a position bound are moved away, for room to overshoot a little.
         slowest: a chunk that must be slowed by more than this is refused.
         stop_share: share of the limits used to stop, when that is enough.
         approach_share: share of the limits used to approach a far chunk.
+        near_rad: a robot that stands, and is nearer than this to the row of now, has not missed the beginning of the path.
         far_rad: a chunk whose path up to now is farther from the commanded position is refused.
         least_rows: a chunk with fewer rows in the future is late.
         wait_rows: rows executed at a time by the method that waits.
@@ -35,11 +39,13 @@ class Tuning:
     """
 
     fade_s: float = 0.9
+    least_fade_s: float = 0.4
     cutoff_hz: float = 2.5
     margin_rad: float = 0.01
     slowest: float = 5.0
     stop_share: float = 0.9
     approach_share: float = 0.2
+    near_rad: float = 0.01
     far_rad: float = 0.5
     least_rows: int = 2
     wait_rows: int = 16
@@ -68,7 +74,7 @@ class Planner:
         rows: FloatArray,
         since_s: float,
         last_s: float,
-        fade_s: float | None = None,
+        fades_s: Sequence[float],
     ) -> Plan | None:
         """Return the motion that follows rows at the pace of the chunk, or as much slower as needed.
 
@@ -81,12 +87,13 @@ class Planner:
             rows: (K, J) positions.
             since_s: take-over minus the time of the first row.
             last_s: time that the motion should last, because no other chunk is expected earlier.
-            fade_s: time over which the difference to the rows is faded out, where it is not the tuning's.
+            fades_s: times over which the difference to the rows may be faded out, at the pace of the chunk, shortest
+                first. A longer one is taken before all is slowed, and the longest where it must be slowed anyway.
         """
         if self._hurry(offsets_ns, rows) > self._tuning.slowest:
             return None
         slower = self._stretch(offsets_ns, since_s, last_s)
-        fade_s = self._tuning.fade_s if fade_s is None else fade_s
+        fade_s, *longer = fades_s if slower == 1.0 else fades_s[-1:]
         lower, upper = self._limits.lower + self._tuning.margin_rad, self._limits.upper - self._tuning.margin_rad
         for _ in range(TRIES):
             reference = play(smooth(offsets_ns, np.clip(rows, lower, upper), self._tuning.cutoff_hz), since_s, slower)
@@ -94,7 +101,9 @@ class Planner:
             needed = self._limits.slowing(motion)
             if needed == 1.0 and self._limits.contains(motion):
                 return Plan(motion, slower)
-            if needed > 1.0:
+            if needed > 1.0 and longer:
+                fade_s = longer.pop(0)
+            elif needed > 1.0:
                 slower *= 1.02 * needed
             elif self._limits.contains(reference):
                 fade_s *= 0.6

@@ -14,7 +14,7 @@ from wam_ros.core.chunk import Admission, Outcome, outcome_of
 from wam_ros.core.errors import ShapeError, UnsafeCommandError, WamError, mismatch
 from wam_ros.core.grippers import Grippers, Openings
 from wam_ros.core.limits import Limits
-from wam_ros.core.methods import Newest, at_times, create_method, delayed
+from wam_ros.core.methods import Newest, at_times, begin_ns, create_method, delayed
 from wam_ros.core.robot import Robot
 from wam_ros.core.spline import Spline, State
 from wam_ros.core.task import Method
@@ -190,14 +190,15 @@ class Splicer:
     def _join(self, chunk: Chunk, now_ns: int, live_fade_s: float | None) -> Outcome:
         state, here = self._state(now_ns), self._evaluate(np.array([now_ns]))[0][0]
         method = self._method if live_fade_s is None else Newest()
-        lag_ns = self._lag_ns(chunk, here, now_ns, method)
+        lag_ns = self._lag_ns(chunk, here, now_ns, method, stands=state.rests)
         if lag_ns is None:
             return Outcome.TOO_FAR
         follow = method.follow(delayed(chunk, lag_ns), here, now_ns)
-        plan = self._plan(state, follow, now_ns, live_fade_s)
+        fades_s = self._fades_s(now_ns) if live_fade_s is None else [live_fade_s]
+        plan = self._plan(state, follow, now_ns, fades_s)
         if plan is not None and not self._space.holds(plan.motion, here):
             follow = self._space.cut(follow, here, now_ns)
-            plan = self._plan(state, follow, now_ns, live_fade_s)
+            plan = self._plan(state, follow, now_ns, fades_s)
             if plan is None or not self._space.holds(plan.motion, here):
                 return Outcome.OUTSIDE
         if plan is None:
@@ -213,30 +214,39 @@ class Splicer:
             return Outcome.BEHIND
         return Outcome.ACCEPTED if plan.slower == 1.0 else Outcome.SLOWED
 
-    def _plan(self, state: State, follow: Chunk, now_ns: int, fade_s: float | None) -> Plan | None:
+    def _plan(self, state: State, follow: Chunk, now_ns: int, fades_s: Sequence[float]) -> Plan | None:
         """Return the motion that follows a chunk's future, None when it has too little or breaks a limit."""
         if follow.times_ns[-1] <= now_ns:
             return None
         since_s = (now_ns - follow.times_ns[0]) / NS_PER_S
         rows = follow.positions[:, self._arms]
-        return self._planner.follow(state, follow.offsets_ns, rows, since_s, self._gap_s(now_ns), fade_s)
+        return self._planner.follow(state, follow.offsets_ns, rows, since_s, self._gap_s(now_ns), fades_s)
 
-    def _lag_ns(self, chunk: Chunk, here: FloatArray, now_ns: int, method: Newest) -> int | None:
+    def _lag_ns(self, chunk: Chunk, here: FloatArray, now_ns: int, method: Newest, *, stands: bool) -> int | None:
         """Time by which the robot is behind a chunk, None when it is nowhere near the path up to now.
 
-        As a rule none: rows belong to their times. But a robot that stood still, or was slowed, while the chunk
-        was made is not yet where the row of now expects it; it then goes on from the row where it is.
+        As a rule none: rows belong to their times. But a robot that stands has missed nothing: it walks the path from
+        where it is, mostly the beginning, instead of hurrying after the row of now. So does one that was slowed, and
+        is nowhere near that row.
         """
-        far = self.tuning.far_rad
-        if method.waits or self._distances(at_times(chunk, (now_ns,))[0], here)[0] <= far:
-            return 0
+        off = self._distances(at_times(chunk, (now_ns,))[0], here)[0]
         past = [time for time in chunk.times_ns if time <= now_ns]
+        if method.waits or off <= (self.tuning.near_rad if stands and past else self.tuning.far_rad):
+            return 0
         distances = self._distances(chunk.positions[: len(past)], here)
         nearest = int(np.argmin(distances)) if past else 0
-        return now_ns - past[nearest] if past and distances[nearest] <= far else None
+        if not past or distances[nearest] > self.tuning.far_rad:
+            return None
+        return now_ns - (past[nearest] if nearest else begin_ns(chunk))
 
     def _distances(self, rows: FloatArray, here: FloatArray) -> FloatArray:
         return np.asarray(np.abs(rows - here)[:, self._arms].max(axis=1))
+
+    def _fades_s(self, now_ns: int) -> list[float]:
+        """Times over which to fade into a chunk that lands now: until the next one as far as can be known, and longer."""
+        landed, tune = sorted({*self._joined_ns, now_ns}), self.tuning
+        gap_s = min((later - earlier for earlier, later in pairwise(landed)), default=0) / NS_PER_S
+        return [min(max(tune.least_fade_s, gap_s), tune.fade_s), tune.fade_s]
 
     def _gap_s(self, now_ns: int) -> float:
         """Time until the next chunk is expected; one late chunk is not yet a slow policy."""
