@@ -7,6 +7,7 @@ from collections import deque
 from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import pairwise
+from statistics import median
 
 import numpy as np
 
@@ -245,7 +246,10 @@ class Splicer:
     def _fades_s(self, now_ns: int) -> list[float]:
         """Times over which to fade into a chunk that lands now: until the next one as far as can be known, and longer."""
         landed, tune = sorted({*self._joined_ns, now_ns}), self.tuning
-        gap_s = min((later - earlier for earlier, later in pairwise(landed)), default=0) / NS_PER_S
+        gaps = [later - earlier for earlier, later in pairwise(landed)]
+        gap_s = (
+            median(gaps or [0]) / NS_PER_S
+        )  # neither a chunk that was late nor one that was early changes the rhythm
         return [min(max(tune.least_fade_s, gap_s), tune.fade_s), tune.fade_s]
 
     def _gap_s(self, now_ns: int) -> float:
