@@ -31,6 +31,7 @@ class State:
     @property
     def rests(self) -> bool:
         """True when it neither moves nor is about to, but for rounding."""
+        # Far below what can be seen [rad/s, rad/s^2], far above what integration leaves.
         return bool(max(np.abs(self.velocity).max(), np.abs(self.acceleration).max()) < 1e-6)
 
     def __sub__(self, other: State) -> State:
