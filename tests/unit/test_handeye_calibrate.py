@@ -171,6 +171,23 @@ def test_held_out_poses_confirm_an_honest_calibration():
     assert 0.7 < np.mean(ratios) < 1.4
 
 
+def test_a_lens_that_errs_a_little_in_each_picture_is_no_reason_to_refuse():
+    """Corners of one picture err together, by hundredths of a pixel: the noise is told by poses, not by corners."""
+    for seed in range(20):
+        rng = np.random.default_rng(seed)
+        problem, _ = wrist(rng, Noise(0.03, 1e-7, 1e-7), 11)
+        seen = []
+        for sighting in problem.sightings:
+            from_middle = (sighting.pixels - sighting.pixels.mean(axis=0)) / 150
+            bent, shifted = rng.normal(0, 0.03, (2, 2)), rng.normal(0, 0.03, 2)
+            seen.append(replace(sighting, pixels=sighting.pixels + from_middle @ bent + shifted))
+        problem = replace(problem, sightings=tuple(seen))
+        solution = calibrate(problem.only(range(9)), Demands(poses=5)).solution
+        verification = verify(problem.only(range(9, 11)), solution)
+        assert verification.passed, (seed, verification)
+        assert verification.limit < 16
+
+
 def test_held_out_poses_contradict_a_wrong_calibration():
     problem, _ = wrist(np.random.default_rng(30), Noise(), 20)
     solution = calibrate(problem.only(range(15))).solution

@@ -76,7 +76,7 @@ class Solution:
     def region(self, key: Key) -> Region:
         """Return the 95 % region of one transform, in its mount's frame."""
         R = self.transforms[key][:3, :3]
-        scale = float(np.sqrt(self._quantile(3)))
+        scale = float(np.sqrt(self.quantile(3, 1 - CONFIDENCE)))
         covariance = self.covariance_of(key)
         (t, axis_t), (r, axis_r) = (
             np.linalg.eigh(R @ block @ R.T) for block in (covariance[:3, :3], covariance[3:, 3:])
@@ -91,14 +91,20 @@ class Solution:
     def covers(self, key: Key, truth: FloatArray) -> bool:
         """Whether a transform lies in the joint 95 % region of all six values."""
         error = log(invert(self.transforms[key]) @ truth)
-        return bool(error @ np.linalg.solve(self.covariance_of(key), error) <= self._quantile(6))
+        return bool(error @ np.linalg.solve(self.covariance_of(key), error) <= self.quantile(6, 1 - CONFIDENCE))
 
-    def _quantile(self, values: int) -> float:
-        """Squared whitened error of so many values that is exceeded once in twenty times."""
+    def quantile(self, values: int, chance: float, least_freedom: float = 1.0) -> float:
+        """Squared whitened error of so many values that is exceeded by chance.
+
+        Args:
+            values: how many errors are squared and added.
+            chance: of an error beyond.
+            least_freedom: how many values the noise counts as found from, where it was found from fewer.
+        """
         if not self.noise_estimated:
-            return float(chdtri(values, 1 - CONFIDENCE))
+            return float(chdtri(values, chance))
         freedom = sum(self.redundancy[1:]) if self.shakes else self.redundancy[0]
-        return float(values * fdtri(values, max(freedom, 1.0), CONFIDENCE))
+        return float(values * fdtri(values, max(freedom, least_freedom), 1 - chance))
 
 
 def refine(problem: Problem, start: Values, iterations: int = 60) -> Solution:

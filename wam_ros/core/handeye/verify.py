@@ -6,7 +6,6 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 
 import numpy as np
-from scipy.special import chdtri
 
 from wam_ros.core.errors import CalibrationError
 from wam_ros.core.handeye.excitation import Demands
@@ -16,6 +15,8 @@ from wam_ros.core.types import FloatArray
 
 FALSE_ALARM = 1e-4
 """Chance that an honest calibration fails its verification by the size of its errors."""
+LEAST_FREEDOM = 12.0
+"""However little the poses tell of the noise, errors of four times what is expected are not believed."""
 
 
 @dataclass(frozen=True)
@@ -63,6 +64,8 @@ def verify(problem: Problem, solution: Solution) -> Verification:
     variances = np.diagonal(predicted, axis1=1, axis2=2)
     distances = [float(e @ np.linalg.solve(C, e)) for e, C in zip(found, predicted, strict=True)]
     values = 6 * len(found)
+    # The solution's error is common to all poses, so that they count as fewer values than they are.
+    independent = 6 if len(found) < 4 else 12
     return Verification(
         sightings=len(found),
         rms_m=float(np.sqrt((found[:, :3] ** 2).sum(axis=1).mean())),
@@ -70,8 +73,7 @@ def verify(problem: Problem, solution: Solution) -> Verification:
         expected_m=float(np.sqrt(variances[:, :3].sum(axis=1).mean())),
         expected_rad=float(np.sqrt(variances[:, 3:].sum(axis=1).mean())),
         chi_square=float(np.sum(distances)) / values,
-        # The solution's error is common to all poses, so that they count as fewer values than they are.
-        limit=float(chdtri(6, FALSE_ALARM)) / 6 if len(found) < 4 else float(chdtri(12, FALSE_ALARM)) / 12,
+        limit=solution.quantile(independent, FALSE_ALARM, LEAST_FREEDOM) / independent,
     )
 
 
