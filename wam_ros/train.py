@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import argparse
 import json
+import shlex
 from pathlib import Path
 
 
@@ -33,8 +34,9 @@ def learn(options: argparse.Namespace) -> str:
     spec = with_values(load_spec(options.spec), [parse(change) for change in [*given, *options.set]])
     if options.samples:
         return str(show(spec, options.out))
-    words = [f"wam train {options.spec}", *(f"--data {root}" for root in options.data)]
-    words += [f"--from {options.start}"] if options.start else []
-    rows = train(spec, options.out, " ".join([*words, *(f"--set {change}" for change in options.set)]))
+    words = ["wam", "train", options.spec, *(word for root in options.data for word in ("--data", root))]
+    words += ["--from", options.start] if options.start else []
+    words += [word for change in options.set for word in ("--set", change)]
+    rows = train(spec, options.out, shlex.join(words))
     last, first = rows[-1], rows[0]
     return f"{options.out}: {last['step']:.0f} steps, action loss {first['action']:.4f} -> {last['action']:.4f}"

@@ -70,6 +70,10 @@ def test_an_error_is_no_example_and_nobody_is_asked_to_foresee_it():
     codec = windows_of(SMALL, count=1)[1]
     windows = Windows([erring], SMALL, z_scores([erring]), embed)
     assert len(windows) == len(episode.frames) - 3
+    often = Windows([erring], SMALL, z_scores([erring]), embed, turns=3)
+    turning = min(10, len(episode.frames) - 8)  # rows after the error, in which it is made good
+    assert len(often) == len(windows) + 2 * turning
+    assert beginnings(30, np.arange(30) != 7, 2) == [*range(7), *np.repeat(range(8, 18), 2), *range(18, 30)]
     batch = windows.batch([0, 4, 5], codec)  # they begin at rows 0, 4 and 8
     assert batch.rows_valid.sum(dim=1).tolist() == [5, 1, min(16, len(episode.frames) - 8)]
     assert batch.frames_valid[:2].tolist() == [[False, False], [False, False]]

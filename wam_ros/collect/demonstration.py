@@ -39,7 +39,7 @@ _STREAM = 4
 _PATIENCE = 0.85  # of the task's time; what has not succeeded by then is no example
 _MISSES = 0.4  # of the recoveries; in the others a hand loses what it has gripped
 _LEADS_S = (0.5, 6.0)  # a policy leads at least so long
-_LATEST_S = 1.3  # a lost corner that is noticed later has mostly been dragged into creases that no fold takes out
+_LATEST_S = 0.7  # a lost corner that is noticed later has mostly been dragged into creases that no fold takes out
 
 
 @dataclass(frozen=True)

@@ -157,6 +157,7 @@ class Windows:
         relative: (A,) where rows are differences to the observed state, see :func:`chunks`.
         looks: how much views look other than recorded.
         cells: where the views lie in a frame.
+        turns: how often windows are drawn that begin right after an error (``examples.py``); others once.
     """
 
     def __init__(
@@ -169,11 +170,12 @@ class Windows:
         relative: Sequence[bool] = (),
         looks: Looks = AS_RECORDED,
         cells: Sequence[Cell] = (),
+        turns: int = 1,
     ) -> None:
         self._looks, self._cells = looks, tuple(cells)
         self._episodes, self._params, self._maps = tuple(episodes), params, normalisers
         self._state_noise, self._relative = state_noise, tuple(relative)
-        self._starts, self._ends = places(self._episodes)
+        self._starts, self._ends = places(self._episodes, turns)
         self._texts = {prompt: embed(prompt) for prompt in {episode.prompt for episode in self._episodes}}
         self._frame_offsets = frame_offsets(params)
         self._check()

@@ -53,6 +53,7 @@ class Demonstrations:
         rows: what the model is asked for: where the joints shall be, or how far from where they are seen to be;
             grippers are absolute in both. Differences are finer where a task is small beside the reach of an arm.
         looks: how much the views that are learnt from look other than recorded, drawn anew each time.
+        turns: how often windows are drawn that begin where somebody has just seen an error; others once.
     """
 
     robot: str
@@ -62,6 +63,7 @@ class Demonstrations:
     most_episodes: int = 0
     rows: Literal["joint_absolute", "joint_relative"] = "joint_absolute"
     looks: Looks = AS_RECORDED
+    turns: int = 1
 
     def material(self, params: FastWamParams, execute_rows: int, folder: Path) -> Material:
         """Read them; decoded pictures stay in ``folder`` for the next time.
@@ -79,7 +81,8 @@ class Demonstrations:
         source = f"{len(episodes)} demonstrations, {len(frames)} rows, of {names}"
         state, action = VectorLayout("joint_absolute", robot.joint_names), VectorLayout(self.rows, robot.joint_names)
         relative = self.relative(robot)
-        return Material(episodes, state, action, policy.mosaic, source, self.state_noise, jerk, relative, self.looks)
+        seen = self.looks, self.turns
+        return Material(episodes, state, action, policy.mosaic, source, self.state_noise, jerk, relative, *seen)
 
     def relative(self, robot: Robot) -> tuple[bool, ...]:
         """Return (A,) where a row is the difference to the observed state; () for nowhere."""

@@ -29,20 +29,35 @@ class HasExamples(Protocol):
         ...
 
 
-def places(episodes: Sequence[HasExamples]) -> tuple[list[tuple[int, int]], list[NDArray[np.int64]]]:
-    """Return episode and row at which each window begins, and for each episode how far its rows can foresee."""
-    starts = [(e, n) for e, one in enumerate(episodes) for n in beginnings(len(one.frames), one.examples)]
+TURN_ROWS = 10
+"""What a demonstrator does in so many rows after an error is what makes it good."""
+
+
+def places(episodes: Sequence[HasExamples], turns: int = 1) -> tuple[list[tuple[int, int]], list[NDArray[np.int64]]]:
+    """Return episode and row at which each window begins, and for each episode how far its rows can foresee.
+
+    Args:
+        episodes: of any kind.
+        turns: how often windows are listed that begin right after an error; others once.
+    """
+    starts = [(e, n) for e, one in enumerate(episodes) for n in beginnings(len(one.frames), one.examples, turns)]
     return starts, [foreseeable(len(one.frames), one.examples) for one in episodes]
 
 
-def beginnings(count: int, examples: NDArray[np.bool_] | None) -> list[int]:
+def beginnings(count: int, examples: NDArray[np.bool_] | None, turns: int = 1) -> list[int]:
     """Return the rows at which a window may begin.
 
     Args:
         count: N, rows of the episode.
         examples: (N,) False where the demonstrator erred; None: nowhere.
+        turns: how often those are listed that come right after an error.
     """
-    found: list[int] = list(range(count)) if examples is None else np.flatnonzero(examples).tolist()
+    if examples is None:
+        return list(range(count))
+    good = np.flatnonzero(examples)
+    erred = np.flatnonzero(~examples)
+    last = np.append(-count, erred)[np.searchsorted(erred, good)]  # error before each of them
+    found: list[int] = np.repeat(good, np.where(good - last <= TURN_ROWS, turns, 1)).tolist()
     return found
 
 

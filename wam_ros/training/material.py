@@ -26,6 +26,7 @@ class Material:
         jerk_rms: of the arms in the actions [rad/s^3]; 0 where that means nothing.
         state_noise: standard deviation of what is added to the normalised state.
         looks: how much views look other than recorded.
+        turns: how often windows are drawn that begin right after an error; others once.
     """
 
     episodes: Sequence[Episode]
@@ -37,6 +38,7 @@ class Material:
     jerk_rms: float = 0.0
     relative: tuple[bool, ...] = ()
     looks: Looks = AS_RECORDED
+    turns: int = 1
 
 
 @dataclass(frozen=True)

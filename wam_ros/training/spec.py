@@ -160,7 +160,7 @@ def _prepared(spec: TrainSpec, folder: Path) -> _Prepared:
         codec.fit(_pictures(episodes))
         maps = normalisers(episodes, params.horizon, material.relative, material.state_noise)
     embed = lambda text: _embedded(text, params)  # noqa: E731
-    seen = material.looks, material.mosaic.cells
+    seen = material.looks, material.mosaic.cells, material.turns
     windows = Windows(episodes, params, maps, embed, material.state_noise, material.relative, *seen)
     return _Prepared(model, params, material, codec, maps, windows)
 
