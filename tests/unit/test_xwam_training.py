@@ -2,6 +2,7 @@
 """X-WAM's objective follows the released rules, and what it trains drives and sees depth."""
 
 import dataclasses
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -108,6 +109,15 @@ def test_a_window_knows_what_lies_after_the_end(material):
     np.testing.assert_allclose(batch.states[0], states[[4, 8]], rtol=1e-5, atol=1e-6)
 
 
+def test_windows_after_an_error_are_drawn_more_often(material):
+    examples = np.arange(len(material.episodes[0].frames)) != 2
+    erring = [replace(material.episodes[0], examples=examples)]
+    maps, text = z_scores(erring), torch.zeros(SMALL.text_length, SMALL.dit.text_dim)
+    once, often = (DeepWindows(erring, SMALL, maps, CODING, lambda _: text, turns=turns) for turns in (1, 3))
+    assert len(once) == len(examples) - 1
+    assert len(often) == 2 + 3 * (len(examples) - 3)  # all others come within ten rows after it
+
+
 def test_only_the_observed_state_strays_and_differences_lead_back(material):
     relative = (True,) * SMALL.action_dim
     maps = normalisers(material.episodes, SMALL.horizon, relative)
@@ -158,6 +168,7 @@ def recorded(tmp_path, monkeypatch):
 
 def test_recorded_demonstrations_with_depth_are_material(recorded):
     chosen, policy, folder = recorded
+    chosen = replace(chosen, turns=4)
     params = sized("tiny", rate_hz=policy.rate_hz, action_dim=14, proprio_dim=14)
     for _ in range(2):  # the second time from what the first one decoded
         made = deep_material(chosen, params, policy.execute_rows, folder)
@@ -171,6 +182,7 @@ def test_recorded_demonstrations_with_depth_are_material(recorded):
         # A lossy video brings zeros back as millimetres; they must not become the nearest thing there is.
         assert (CODING.forward(episode.depths_m[7][:, 0].astype(float)) == -1).all()
     assert made.mosaic == policy.mosaic
+    assert made.turns == 4
     with pytest.raises(DatasetError, match="views"):
         deep_material(chosen, sized("tiny", view_height=32, rate_hz=15.0), policy.execute_rows, folder)
     with pytest.raises(DatasetError, match="rate_hz"):

@@ -83,6 +83,7 @@ class DeepWindows:
         state_noise: how far the observed state strays, see :func:`wam_ros.training.data.strayed`.
         relative: (A,) where rows are differences to the observed state, see :func:`wam_ros.training.data.chunks`.
         looks: how much views look other than recorded.
+        turns: how often windows are drawn that begin right after an error (``examples.py``); others once.
     """
 
     def __init__(
@@ -95,10 +96,11 @@ class DeepWindows:
         state_noise: float = 0.0,
         relative: Sequence[bool] = (),
         looks: Looks = AS_RECORDED,
+        turns: int = 1,
     ) -> None:
         self._episodes, self._params, self._maps, self._coding = tuple(episodes), params, normalisers, coding
         self._state_noise, self._relative, self._looks = state_noise, tuple(relative), looks
-        self._starts, self._ends = places(self._episodes)
+        self._starts, self._ends = places(self._episodes, turns)
         self._texts = {prompt: embed(prompt) for prompt in {episode.prompt for episode in self._episodes}}
         pictures = (params.latent.frames - 1) * (4 if params.latent.codec == "wan_vae" else 1)
         self._frame_offsets = np.arange(pictures + 1) * params.horizon // pictures

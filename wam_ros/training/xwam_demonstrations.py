@@ -42,6 +42,7 @@ class DeepMaterial:
     jerk_rms: float = 0.0
     relative: tuple[bool, ...] = ()
     looks: Looks = AS_RECORDED
+    turns: int = 1
 
 
 def deep_material(chosen: Demonstrations, params: XWamParams, execute_rows: int, folder: Path) -> DeepMaterial:
@@ -60,10 +61,8 @@ def deep_material(chosen: Demonstrations, params: XWamParams, execute_rows: int,
     names = ", ".join(Path(root).name for root in chosen.datasets)
     source = f"{len(episodes)} demonstrations with depth, {len(frames)} rows, of {names}"
     state, action = VectorLayout("joint_absolute", robot.joint_names), VectorLayout(chosen.rows, robot.joint_names)
-    relative = chosen.relative(robot)
-    return DeepMaterial(
-        episodes, state, action, policy.mosaic, source, chosen.state_noise, jerk_rms, relative, chosen.looks
-    )
+    relative, seen = chosen.relative(robot), (chosen.looks, chosen.turns)
+    return DeepMaterial(episodes, state, action, policy.mosaic, source, chosen.state_noise, jerk_rms, relative, *seen)
 
 
 def _check_model(params: XWamParams, execute_rows: int, mosaic: Mosaic, times: tuple[float, int, int]) -> None:

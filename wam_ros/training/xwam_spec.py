@@ -114,9 +114,8 @@ def train_xwam(spec: XWamSpec, folder: Path, command: str = "", *, quiet: bool =
     def embed(text: str) -> torch.Tensor:
         return hashed_text(text, params.text_length, params.dit.text_dim)[0]
 
-    windows = DeepWindows(
-        material.episodes, params, maps, spec.depth, embed, material.state_noise, material.relative, material.looks
-    )
+    seen = material.state_noise, material.relative, material.looks, material.turns
+    windows = DeepWindows(material.episodes, params, maps, spec.depth, embed, *seen)
     training = Training(XWamObjective(model, spec.objective, embed("")), spec.options, folder)
     batches = endless_deep(windows, codecs, spec.options.batch_size, spec.options.seed + training.step)
     trained = training.run(batches, quiet=quiet)
