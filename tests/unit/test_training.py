@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 torch = pytest.importorskip("torch", reason="torch is not installed")
 pytest.importorskip("accelerate", reason="accelerate is not installed")
 from wam_ros.core.errors import ConfigError, DatasetError
+from wam_ros.files.assets import load_policy, load_robot
 from wam_ros.files.card import read_card
 from wam_ros.models.checkpoint import read_tensors
 from wam_ros.models.fastwam import build
@@ -19,6 +20,7 @@ from wam_ros.models.params import DiTParams, sized
 from wam_ros.models.text import hashed_text
 from wam_ros.training import samples
 from wam_ros.training.data import Episode, Windows, chunks, endless, frame_offsets, normalisers, z_scores
+from wam_ros.training.demonstrations import Demonstrations
 from wam_ros.training.examples import beginnings, foreseeable
 from wam_ros.training.loop import Training
 from wam_ros.training.objective import Objective, ObjectiveOptions
@@ -73,6 +75,7 @@ def test_an_error_is_no_example_and_nobody_is_asked_to_foresee_it():
     often = Windows([erring], SMALL, z_scores([erring]), embed, turns=3)
     turning = min(10, len(episode.frames) - 8)  # rows after the error, in which it is made good
     assert len(often) == len(windows) + 2 * turning
+    assert beginnings(4, np.ones(4, bool), 3) == [0, 1, 2, 3], "nobody erred"
     assert beginnings(30, np.arange(30) != 7, 2) == [*range(7), *np.repeat(range(8, 18), 2), *range(18, 30)]
     batch = windows.batch([0, 4, 5], codec)  # they begin at rows 0, 4 and 8
     assert batch.rows_valid.sum(dim=1).tolist() == [5, 1, min(16, len(episode.frames) - 8)]
@@ -284,3 +287,10 @@ def test_a_small_model_learns_to_go_where_the_picture_says(variant, tmp_path):
     training.run(endless(windows, codec, 16, seed=0), quiet=True)
     losses = [row["action"] for row in training._metrics.rows]
     assert np.mean(losses[-2:]) < 0.5 * losses[0]
+
+
+def test_windows_after_an_error_cannot_be_drawn_less_than_once():
+    with pytest.raises(ConfigError, match="turns"):
+        Demonstrations("sim_r1_lite", "fastwam_towel_tiny", turns=0).read(
+            load_robot("sim_r1_lite"), load_policy("fastwam_towel_tiny")
+        )

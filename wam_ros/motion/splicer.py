@@ -247,9 +247,7 @@ class Splicer:
         """Times over which to fade into a chunk that lands now: until the next one as far as can be known, and longer."""
         landed, tune = sorted({*self._joined_ns, now_ns}), self.tuning
         gaps = [later - earlier for earlier, later in pairwise(landed)]
-        gap_s = (
-            median(gaps or [0]) / NS_PER_S
-        )  # neither a chunk that was late nor one that was early changes the rhythm
+        gap_s = median(gaps or [0]) / NS_PER_S  # one chunk that is late or early does not change the rhythm
         return [min(max(tune.least_fade_s, gap_s), tune.fade_s), tune.fade_s]
 
     def _gap_s(self, now_ns: int) -> float:

@@ -20,7 +20,7 @@ from numpy.typing import NDArray
 
 from wam_ros.core.card import VectorLayout
 from wam_ros.core.episode import MISLED
-from wam_ros.core.errors import DatasetError, mismatch
+from wam_ros.core.errors import ConfigError, DatasetError, mismatch
 from wam_ros.core.policy import Mosaic, Policy
 from wam_ros.core.robot import Robot
 from wam_ros.core.safety import POLICY
@@ -92,8 +92,11 @@ class Demonstrations:
         """Return the recordings that fit and succeeded, and the jerk of the arms in them [rad/s^3].
 
         Raises:
+            ConfigError: ``turns`` is no number of times.
             DatasetError: what does not fit, by its name.
         """
+        if self.turns < 1:
+            raise ConfigError(mismatch("demonstrations: turns", "1 or more", self.turns, "give how often, 1 for once"))
         if not self.datasets:
             raise DatasetError("training: expected a dataset, got none; give one with --data")
         found: list[Recording] = []

@@ -16,7 +16,7 @@ from wam_ros.core.types import FloatArray
 FALSE_ALARM = 1e-4
 """Chance that an honest calibration fails its verification by the size of its errors."""
 LEAST_FREEDOM = 12.0
-"""However little the poses tell of the noise, errors of four times what is expected are not believed."""
+"""However little the poses tell of the noise, errors of four times what is expected (RMS) are not believed."""
 
 
 @dataclass(frozen=True)
