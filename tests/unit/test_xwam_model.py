@@ -145,6 +145,14 @@ def test_the_depth_branch_changes_nothing_in_the_main_branch(stem):
     assert (before.depth - after.depth).abs().max() > 0.1
 
 
+def test_the_depth_branch_may_be_run_on_the_first_samples_only():
+    model = micro_model()
+    seen, given = observed(model.sizes), noisy(model.sizes)
+    whole, part = model.predict(seen, given, depth=True), model.predict(seen, given, depth=True, deep=1)
+    assert_close(part.depth, whole.depth[:1])
+    assert torch.equal(part.actions, whole.actions)
+
+
 def test_the_depth_branch_reads_every_modality_of_the_main_branch():
     model = micro_model()
     seen, given = observed(model.sizes), noisy(model.sizes)

@@ -118,6 +118,24 @@ def test_windows_after_an_error_are_drawn_more_often(material):
     assert len(often) == 2 + 3 * (len(examples) - 3)  # all others come within ten rows after it
 
 
+def test_depth_may_be_learnt_from_a_part_of_the_batch(material):
+    made, codecs = windows(SMALL, material.episodes[:1])
+    batch, few = made.batch([0, 1, 2, 3], codecs), made.batch([0], codecs)
+
+    def losses(batch, **options):
+        torch.manual_seed(3)
+        asked = XWamObjectiveOptions(clean_action_probability=1.0, text_dropout=0, **options)
+        return XWamObjective(build(SMALL), asked, torch.zeros(SMALL.text_length, SMALL.dit.text_dim))(batch)
+
+    # The depth head begins at zero, so that its loss is the mean square of what it was asked for.
+    whole, part = losses(batch), losses(batch, depth_share=0.25)
+    torch.testing.assert_close(part.depth, losses(few).depth)
+    assert abs(part.depth - whole.depth) > 1e-3
+    torch.testing.assert_close(part.video, whole.video)
+    with pytest.raises(ConfigError, match="depth_share"):
+        XWamObjectiveOptions(depth_share=0.0)
+
+
 def test_only_the_observed_state_strays_and_differences_lead_back(material):
     relative = (True,) * SMALL.action_dim
     maps = normalisers(material.episodes, SMALL.horizon, relative)

@@ -52,6 +52,7 @@ class XWamObjectiveOptions:
         lambda_video, lambda_action, lambda_state, lambda_depth: weights.
         clean_action_probability: how often the actions are given (p).
         text_dropout: how often the instruction is left away.
+        depth_share: part of the batch on which the depth loss is computed; a mean either way, at less cost.
     """
 
     lambda_video: float = 1.0
@@ -60,8 +61,11 @@ class XWamObjectiveOptions:
     lambda_depth: float = 1.0
     clean_action_probability: float = 0.5
     text_dropout: float = 0.1
+    depth_share: float = 1.0
 
     def __post_init__(self) -> None:
+        if not 0 < self.depth_share <= 1:
+            raise ConfigError(mismatch("objective: depth_share", "above 0, up to 1", self.depth_share, "correct it"))
         if not (0 <= self.clean_action_probability <= 1 and 0 <= self.text_dropout < 1):
             got = (self.clean_action_probability, self.text_dropout)
             raise ConfigError(mismatch("objective", "probabilities, text_dropout below 1", got, "correct it"))
@@ -100,7 +104,8 @@ class XWamObjective(nn.Module):
         sigmas = times.video, times.action, times.action
         mixed = [noised(x, e, _wide(s, x)) for x, e, s in zip(clean, noise, sigmas, strict=True)]
         noisy = Noisy(mixed[0], T_MAX * times.video, mixed[1], T_MAX * times.action, mixed[2])
-        predicted = self.model.predict(self._observed(batch.observed), noisy, depth=o.lambda_depth > 0)
+        deep = max(1, round(o.depth_share * len(batch.actions)))
+        predicted = self.model.predict(self._observed(batch.observed), noisy, depth=o.lambda_depth > 0, deep=deep)
         targets = [regression_target(p.target, x, e) for x, e in zip(clean, noise, strict=True)]
         asked = ~times.given[:, None]
         video = _mean(predicted.video, targets[0], batch.frames_valid[:, 1:], time_dim=2)
@@ -108,7 +113,7 @@ class XWamObjective(nn.Module):
         state = _mean(predicted.states, targets[2], batch.states_valid & asked)
         depth = video.new_zeros(())
         if predicted.depth is not None:
-            depth = _mean(predicted.depth, batch.depth, batch.frames_valid, time_dim=2)
+            depth = _mean(predicted.depth, batch.depth[:deep], batch.frames_valid[:deep], time_dim=2)
         total = o.lambda_video * video + o.lambda_action * action + o.lambda_state * state + o.lambda_depth * depth
         return XWamLosses(total, video.detach(), action.detach(), state.detach(), depth.detach())
 

@@ -56,7 +56,7 @@ class Noisy(NamedTuple):
 
 
 class Predicted(NamedTuple):
-    """Predictions of the same shapes; ``depth`` (B, C, T, V, h, w) is the clean latent of all frames, or None."""
+    """Predictions of the same shapes; ``depth`` (B, C, T, V, h, w), or of fewer samples, is the clean latent of all frames, or None."""
 
     video: Tensor
     actions: Tensor
@@ -145,23 +145,29 @@ class XWam(VideoExpert):
         others = torch.cat((row_places(p, device), state_places(p, device)))
         return tuple(torch.cat(pair) for pair in zip(video, row_rotation(others, width), strict=True))  # type: ignore[return-value]
 
-    def flow(self, x: Tensor, time: FlowTime, rotation: Rotation, context: Tensor, *, depth: bool) -> Tokens:
+    def flow(
+        self, x: Tensor, time: FlowTime, rotation: Rotation, context: Tensor, *, depth: bool, deep: int | None = None
+    ) -> Tokens:
         """Run tokens (B, N, D) through all layers, with the depth branch beside the last ones if wanted.
 
         Args:
             time: embedded flow time of each token.
             context: (B, L, D) text in the model's width.
+            depth: run the depth branch, too.
+            deep: samples that it is run on, from the first on; None for all.
         """
         count, fork = self.sizes.video_tokens, self.params.layers - self.sizes.depth_layers
+        of_deep = FlowTime(time.vector[:deep, :count], time.six[:deep, :count])
         seen: Tensor | None = None
         for layer, block in enumerate(self.layers):
             if depth and layer == fork:
-                seen = x[:, :count]
+                seen = x[:deep, :count]
             modulation = block.modulate(time)
             queries, keys, values = block.project(x, modulation, rotation)
             x = block.finish(x, attend(queries, keys, values), modulation, block.cross_attn.keys_values(context))
             if seen is not None:
-                seen = self._listen(self.depth_blocks[layer - fork], seen, time, rotation, (keys, values), context)
+                heard = keys[:deep], values[:deep]
+                seen = self._listen(self.depth_blocks[layer - fork], seen, of_deep, rotation, heard, context[:deep])
         return Tokens(x, seen)
 
     def _listen(
@@ -169,17 +175,17 @@ class XWam(VideoExpert):
     ) -> Tensor:
         """Run one layer of the depth branch, which reads itself and the main branch."""
         count = x.shape[1]
-        modulation = block.modulate(FlowTime(time.vector[:, :count], time.six[:, :count]))
+        modulation = block.modulate(time)
         queries, *own = block.project(x, modulation, (rotation[0][:count], rotation[1][:count]))
         keys, values = (torch.cat(pair, dim=1) for pair in zip(own, main, strict=True))
         return block.finish(x, attend(queries, keys, values), modulation, block.cross_attn.keys_values(context))
 
-    def predict(self, observed: Observed, noisy: Noisy, *, depth: bool = False) -> Predicted:
-        """Return all predictions; without ``depth`` the depth branch is not run."""
+    def predict(self, observed: Observed, noisy: Noisy, *, depth: bool = False, deep: int | None = None) -> Predicted:
+        """Return all predictions; ``depth`` and ``deep`` say of how many samples the depth branch is run (``flow``)."""
         # There are three flow times, whatever the number of tokens.
         time = FlowTime(*map(self._spread, self.time(_three(noisy.video_time, noisy.action_time))))
         x = self.embed(self.embed_observed(observed), noisy)
-        tokens = self.flow(x, time, self.placing(), self.text(observed.text), depth=depth)
+        tokens = self.flow(x, time, self.placing(), self.text(observed.text), depth=depth, deep=deep)
         video, rows, states = tokens.main.split((self.sizes.video_tokens, self.sizes.horizon, self.sizes.states), dim=1)
         n, vector = self.sizes.tokens_per_frame, time.vector
         return Predicted(
@@ -191,7 +197,7 @@ class XWam(VideoExpert):
 
     def depth_latent(self, tokens: Tensor, vector: Tensor) -> Tensor:
         """Return the clean depth latent (B, C, T, V, h, w) of the depth branch's tokens."""
-        return self.frames(self.depth_head(tokens, vector[:, : tokens.shape[1]]))
+        return self.frames(self.depth_head(tokens, vector[: len(tokens), : tokens.shape[1]]))
 
     def frames(self, values: Tensor) -> Tensor:
         """Return latent frames (B, C, T', V, h, w) of the values (B, T' V n, out) of their tokens."""
