@@ -27,7 +27,7 @@ from wam_ros.files.dataset.disk import part_of, publish, put, sync_names
 from wam_ros.files.dataset.places import Places, chunk_and_file
 from wam_ros.files.dataset.statistics import SAMPLED_EVERY, Stats, as_lists, from_lists, of_values
 from wam_ros.files.dataset.tables import DEFAULTS, INSTRUCTION, read_table, schema_of, to_array, to_numpy, write_table
-from wam_ros.files.dataset.video import copy_frames, count_frames, decode, last_frame_decodes, read_facts
+from wam_ros.files.dataset.video import copy_frames, decode, frame_times, last_frame_decodes, read_facts
 
 ARCHIVE_NAME = "archive_0.mcap"
 #: How an episode ended that nobody ended.
@@ -81,15 +81,15 @@ def close_episode(
     """
     rows = journal.read_rows(folder)
     with ThreadPoolExecutor(thread_name_prefix="closing") as threads:
-        frames = list(threads.map(count_frames, [folder / f"{stream.key}.mkv" for stream in layout.streams]))
+        shown = list(threads.map(frame_times, [folder / f"{stream.key}.mkv" for stream in layout.streams]))
         # Rows of which every picture is there: all of them, unless somebody pulled the plug or the disk was full.
-        length = min([int(rows.num_rows), *frames])
+        length = min([int(rows.num_rows), *map(len, shown)])
         if length == 0:
             return None
         # A journal that an error ended may lack its index: it is copied.
         whole = "error" not in (journal.read_ending(folder) or {"error": RECOVERED})
         close_video = partial(_close_video, places, folder, index, length, layout.fps)
-        videos = threads.map(close_video, layout.streams, [whole and count == length for count in frames])
+        videos = threads.map(close_video, layout.streams, [times_s if whole else () for times_s in shown])
         ending, rows = _ending(folder, rows.num_rows - length), rows.slice(0, length)
         tasks = tuple(dict.fromkeys(rows[INSTRUCTION.key].to_pylist()))
         stats = _stats(folder, rows, layout)
@@ -133,15 +133,17 @@ def _pixels(stream: PictureStream) -> str:
 
 
 def _close_video(
-    places: Places, folder: Path, index: int, length: int, fps: int, stream: PictureStream, whole: bool
+    places: Places, folder: Path, index: int, length: int, fps: int, stream: PictureStream, times_s: Sequence[float]
 ) -> Path:
+    """Give a video its place; ``times_s`` are its journal's if that is whole, else none."""
     journalled, final = folder / f"{stream.key}.mkv", video_place(places, stream, index)
     part = part_of(final)
-    if not (whole and final.suffix == journalled.suffix and _link(journalled, part)):
+    same = len(times_s) == length and final.suffix == journalled.suffix
+    if not (same and _link(journalled, part)):
         copy_frames(journalled, part, length, fps)
-    facts = read_facts(part)
-    if len(facts.times_s) != length or not last_frame_decodes(part, facts.times_s):
-        raise DatasetError(mismatch(f"{final}: frames", length, len(facts.times_s), "look at the disk"))
+        times_s = read_facts(part).times_s
+    if len(times_s) != length or not last_frame_decodes(part, times_s):
+        raise DatasetError(mismatch(f"{final}: frames", length, len(times_s), "look at the disk"))
     publish(part, final)
     return final
 

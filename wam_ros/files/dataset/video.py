@@ -194,19 +194,17 @@ class VideoJournal:
             raise OSError(error.errno, error.strerror, str(self.path)) from error
 
 
-def count_frames(path: Path) -> int:
-    """Return the number of whole packets of a video, up to where it is cut off; 0 when it is no video."""
-    return sum(1 for _ in _sizes(path))
-
-
-def _sizes(path: Path) -> Iterator[int]:
+def frame_times(path: Path) -> tuple[float, ...]:
+    """Return when each whole packet of a video is shown [s], up to where it is cut off; none when it is no video."""
+    times_s: list[float] = []
     try:
         with av.open(str(path)) as container:
-            for packet in container.demux(video=0):
-                if packet.size:
-                    yield packet.size
+            stream = container.streams.video[0]
+            base = stream.time_base or Fraction(1)
+            times_s.extend(float((packet.pts or 0) * base) for packet in container.demux(stream) if packet.size)
     except (av.error.FFmpegError, IndexError):
-        return
+        pass  # cut off here: what was read is what there is
+    return tuple(times_s)
 
 
 def copy_frames(journal: Path, path: Path, count: int, fps: int) -> None:
