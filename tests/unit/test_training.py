@@ -10,6 +10,7 @@ from hypothesis import strategies as st
 
 torch = pytest.importorskip("torch", reason="torch is not installed")
 pytest.importorskip("accelerate", reason="accelerate is not installed")
+from wam_ros.core.card import VectorLayout
 from wam_ros.core.errors import ConfigError, DatasetError
 from wam_ros.files.assets import load_policy, load_robot
 from wam_ros.files.card import read_card
@@ -19,14 +20,14 @@ from wam_ros.models.latent import PixelCodec
 from wam_ros.models.params import DiTParams, sized
 from wam_ros.models.text import hashed_text
 from wam_ros.training import samples
-from wam_ros.training.data import Episode, Windows, chunks, endless, frame_offsets, normalisers, z_scores
+from wam_ros.training.data import Episode, Normalisers, Windows, chunks, endless, frame_offsets, normalisers, z_scores
 from wam_ros.training.demonstrations import Demonstrations
 from wam_ros.training.examples import beginnings, foreseeable
 from wam_ros.training.loop import Training
 from wam_ros.training.objective import Objective, ObjectiveOptions
 from wam_ros.training.options import TrainOptions
 from wam_ros.training.spec import load_spec, train
-from wam_ros.training.start import take_weights
+from wam_ros.training.start import maps_of, take_weights
 from wam_ros.training.synthetic import reach_episodes
 
 NARROW = DiTParams(hidden=64, ffn=128, layers=2, heads=2, head_dim=24, text_dim=32, freq_dim=32)
@@ -238,6 +239,21 @@ def test_a_training_from_a_checkpoint_begins_with_its_weights_and_what_gives_the
     assert second.state_normaliser == first.state_normaliser
     assert second.action_normaliser == first.action_normaliser
     assert second.source.endswith("; from the weights of first")
+
+
+def test_rows_of_another_kind_have_ranges_of_their_own_and_those_of_other_joints_are_refused(tmp_path):
+    spec = dataclasses.replace(load_spec("synthetic"), options=TrainOptions(steps=1, batch_size=1))
+    train(spec, tmp_path / "first", quiet=True)
+    card = read_card(tmp_path / "first")
+    fresh = Normalisers(dataclasses.replace(card.state_normaliser, clamp=1.0), card.state_normaliser)
+
+    def maps(kind=card.action.kind, names=card.action.names):
+        return maps_of(card, VectorLayout(kind, names), lambda: fresh, tmp_path)
+
+    assert maps() == Normalisers(card.state_normaliser, card.action_normaliser)
+    assert maps("joint_relative") == Normalisers(card.state_normaliser, fresh.action)
+    with pytest.raises(ConfigError, match="joints of a row"):
+        maps(names=card.action.names[::-1])
 
 
 def test_a_training_from_a_checkpoint_of_something_else_is_refused_by_name(tmp_path):

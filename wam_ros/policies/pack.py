@@ -45,6 +45,7 @@ SHUT_R_M = 0.085
 DROP_X_M, DROP_M = -0.006, 0.003
 MOVED_M, NEAR_M, TURNED_RAD, SHUT_RAD, OPEN_RAD = 0.01, 0.025, 0.25, 0.08, 1.3
 GRIP_S, PATIENCE_S = 0.35, 0.3  # to close a hand; then, before one that holds nothing is called empty
+DOWN_S = 0.8  # onto what is gripped; slow enough for whoever learns from it to look several times
 _BOX, _CASE = np.array([0.27, 0.20, -0.05, 0, 1]), np.array([0.28, -0.25, -0.035, 0, 1])
 EXAMPLE = PackingTruth(np.array([0.27, -0.03]), (Pack(_BOX[:4], _BOX, 0.0, _CASE),), np.array([-1.0, -1.0]))
 
@@ -210,7 +211,7 @@ class PackScript:
         into = of_frame(pack.box, (DROP_X_M, 0, THICK_M + CASE_HALF_M[2] + 0.002 + DROP_M))
         put = hand(into, self._nearer(right, into, pack.box[3]), LEAN_CASE)
         moves.go(1.3, {right: Stance(_up(picked, HOVER_M), CASE_WIDE)})
-        moves.go(0.5, {right: Stance(picked, CASE_WIDE)})
+        moves.go(DOWN_S, {right: Stance(picked, CASE_WIDE)})
         moves.grip(GRIP_S, right, SHUT)
         gripped = len(moves)
         moves.go(0.5, {right: Stance(_up(picked, CLEAR_M - 0.04), SHUT)})
@@ -249,7 +250,7 @@ class PackScript:
         pose = hand(point, heading, LEAN_HOLD)
         moves.rise_to(0.4, left, point[2] + HOVER_M / 2, WIDE)
         moves.go(1.2, {left: Stance(_up(pose, HOVER_M), WIDE), self._right: Stance(self._ready[self._right], 1.0)})
-        moves.go(0.5, {left: Stance(pose, WIDE)})
+        moves.go(DOWN_S, {left: Stance(pose, WIDE)})
         moves.grip(GRIP_S, left, SHUT)
         return heading
 

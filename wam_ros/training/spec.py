@@ -3,7 +3,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Literal, NamedTuple, cast
@@ -153,28 +153,33 @@ def _prepared(spec: TrainSpec, folder: Path) -> _Prepared:
     torch.manual_seed(spec.options.seed)
     params, material = spec.params(), spec.material(folder)
     model, episodes = build(params), material.episodes
+
+    def anew() -> Normalisers:
+        return normalisers(episodes, params.horizon, material.relative, material.state_noise)
+
     if spec.begin_with:
-        codec, maps = _take(spec, model, material)
+        codec, maps = _take(spec, model, material, anew)
     else:
-        codec = PixelCodec(params.latent)
+        codec, maps = PixelCodec(params.latent), anew()
         codec.fit(_pictures(episodes))
-        maps = normalisers(episodes, params.horizon, material.relative, material.state_noise)
     embed = lambda text: _embedded(text, params)  # noqa: E731
     seen = material.looks, material.mosaic.cells, material.turns
     windows = Windows(episodes, params, maps, embed, material.state_noise, material.relative, *seen)
     return _Prepared(model, params, material, codec, maps, windows)
 
 
-def _take(spec: TrainSpec, model: FastWam, material: Material) -> tuple[PixelCodec, Normalisers]:
+def _take(
+    spec: TrainSpec, model: FastWam, material: Material, anew: Callable[[], Normalisers]
+) -> tuple[PixelCodec, Normalisers]:
     """Give a model a checkpoint's weights; returns its codec and ranges."""
-    vectors = {"state": material.state, "action": material.action, "mosaic": material.mosaic}
+    vectors = {"state": material.state, "mosaic": material.mosaic}
     wanted = {"family": "fastwam", "horizon": spec.horizon, "rate_hz": spec.rate_hz, **vectors}
     begun, card = read_start(spec.begin_with, wanted)
     codec = load_codec(begun, card)
     if not isinstance(codec, PixelCodec):
         raise ConfigError(mismatch(f"training from {begun}: codec", "pixels", "wan_vae", "train it where it was made"))
     take_weights(model, load_model(begun, card), begun)
-    return codec, maps_of(card)
+    return codec, maps_of(card, material.action, anew, begun)
 
 
 def _pictures(episodes: Sequence[Episode]) -> torch.Tensor:

@@ -3,13 +3,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
 from torch import nn
 
-from wam_ros.core.card import Card
+from wam_ros.core.card import Card, VectorLayout
 from wam_ros.core.errors import ConfigError, mismatch
 from wam_ros.files.card import find_checkpoint, read_card
 from wam_ros.training.data import Normalisers
@@ -47,9 +47,23 @@ def take_weights(model: nn.Module, begun: nn.Module, folder: Path) -> None:
         raise ConfigError(f"training from {folder}: its model has other sizes; begin without it") from error
 
 
-def maps_of(card: Card) -> Normalisers:
-    """Return the maps of state and action on a card."""
-    return Normalisers(card.state_normaliser, card.action_normaliser)
+def maps_of(card: Card, action: VectorLayout, anew: Callable[[], Normalisers], folder: Path) -> Normalisers:
+    """Return the maps of state and action to go on with.
+
+    Args:
+        card: of the checkpoint to begin with.
+        action: what rows will say; of another kind than the card's, their ranges are taken anew.
+        anew: ranges of the data.
+        folder: of the checkpoint.
+
+    Raises:
+        ConfigError: rows of other joints.
+    """
+    if card.action.names != action.names:
+        what = f"training from {folder}: joints of a row"
+        raise ConfigError(mismatch(what, action.names, card.action.names, "begin without it"))
+    rows = card.action_normaliser if card.action == action else anew().action
+    return Normalisers(card.state_normaliser, rows)
 
 
 def said(name: str) -> str:

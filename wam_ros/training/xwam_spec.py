@@ -3,7 +3,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Literal
@@ -105,11 +105,14 @@ def train_xwam(spec: XWamSpec, folder: Path, command: str = "", *, quiet: bool =
     torch.manual_seed(spec.options.seed)
     params, material = spec.params(), spec.material(folder)
     model = build(params)
+
+    def anew() -> Normalisers:
+        return normalisers(material.episodes, params.horizon, material.relative, material.state_noise)
+
     if spec.begin_with:
-        codecs, maps = _take(spec, model, material)
+        codecs, maps = _take(spec, model, material, anew)
     else:
-        codecs = fitted(material.episodes, params, spec.depth)
-        maps = normalisers(material.episodes, params.horizon, material.relative, material.state_noise)
+        codecs, maps = fitted(material.episodes, params, spec.depth), anew()
 
     def embed(text: str) -> torch.Tensor:
         return hashed_text(text, params.text_length, params.dit.text_dim)[0]
@@ -127,13 +130,15 @@ def train_xwam(spec: XWamSpec, folder: Path, command: str = "", *, quiet: bool =
     return training.metrics
 
 
-def _take(spec: XWamSpec, model: XWam, material: DeepMaterial) -> tuple[Codecs, Normalisers]:
+def _take(
+    spec: XWamSpec, model: XWam, material: DeepMaterial, anew: Callable[[], Normalisers]
+) -> tuple[Codecs, Normalisers]:
     """Give a model a checkpoint's weights; returns its codecs and ranges."""
-    vectors = {"state": material.state, "action": material.action, "mosaic": material.mosaic}
+    vectors = {"state": material.state, "mosaic": material.mosaic}
     wanted = {"family": "xwam", "horizon": spec.horizon, "rate_hz": spec.rate_hz, "depth": spec.depth, **vectors}
     begun, card = read_start(spec.begin_with, wanted)
     take_weights(model, load_model(begun, card), begun)
-    return load_codecs(begun, card), maps_of(card)
+    return load_codecs(begun, card), maps_of(card, material.action, anew, begun)
 
 
 def fitted(episodes: Sequence[DeepEpisode], params: XWamParams, coding: DepthCoding) -> Codecs:
