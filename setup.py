@@ -74,7 +74,7 @@ setup(
     license="Apache-2.0",
     entry_points={
         "console_scripts": [
-            "wam = wam_ros.cli:main",
+            "wam = wam_ros.__main__:main",
             *[f"{node} = wam_ros.nodes.{node}:main" for node in NODES],
         ],
         "wam_ros.backends": [

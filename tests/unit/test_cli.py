@@ -216,6 +216,32 @@ def test_an_interrupt_is_no_traceback(capsys, monkeypatch):
     assert capsys.readouterr().err == "wam: interrupted\n"
 
 
+_WITHOUT_NUMPY = "sys.modules['numpy'] = None"
+_INTERRUPTED_AT_ONCE = """
+class Finder:
+    def find_spec(self, name, *_):
+        if name == "wam_ros.cli":
+            raise KeyboardInterrupt
+sys.meta_path.insert(0, Finder())
+"""
+
+
+@pytest.mark.parametrize(
+    ("before", "code", "words"),
+    [
+        (_WITHOUT_NUMPY, 2, "the Python module numpy is not installed; run: "),
+        (_INTERRUPTED_AT_ONCE, 130, "interrupted\n"),
+    ],
+)
+def test_the_first_import_may_fail_or_be_interrupted(before, code, words):
+    program = f"import sys\n{before}\nfrom wam_ros.__main__ import main\nsys.exit(main())"
+    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=False)
+    assert done.returncode == code
+    assert done.stderr.startswith(f"wam: {words}")
+    assert done.stderr.count("\n") == 1
+    assert done.stdout == ""
+
+
 def test_the_command_line_starts_without_heavy_libraries():
     heavy = ("torch", "mujoco", "rclpy", "cv2", "pinocchio", "matplotlib", "rich")
     code = f"import sys, wam_ros.cli; print([m for m in {heavy} if m in sys.modules])"
