@@ -171,6 +171,47 @@ def test_the_arms_are_where_the_newest_chunk_wants_them_before_the_next_one_land
         assert np.abs(splicer.sample(landed - 1).position - asked)[ARMS].max() < 2e-4
 
 
+def _reach(from_s: float, count: int = 32) -> FloatArray:
+    """(count, J) of all arms: 0.3 rad in 0.9 s from a time on, and rest there, as a hand comes down; 15 rows a second."""
+    share = np.clip((np.arange(1, count + 1) / 15 - from_s) / 0.9, 0, 1)[:, None]
+    return np.where(GRIPPERS, 1.0, HOME + 0.3 * share**3 * (10 - 15 * share + 6 * share**2))
+
+
+@many
+@given(st.integers(-120, 120), st.integers(350, 800))
+def test_a_chunk_that_is_only_early_or_late_takes_no_robot_off_its_path(early_ms: int, landed_ms: int) -> None:
+    """Else hands that come down are carried beyond both chunks, onto the table: the difference of speeds runs on."""
+    splicer = make_splicer()
+    assert splicer.offer(make_chunk(0, _reach(0.2)), 0).accepted
+    assert splicer.offer(make_chunk(100 * MS, _reach(0.1 - early_ms / 1000)), landed_ms * MS).accepted
+    path = (played(splicer, landed_ms * MS, splicer.at_rest_ns) - HOME)[:, ARMS]
+    assert path.max() < 0.304
+    assert np.diff(path, axis=0).min() > -1e-4
+    assert np.abs(path - path[:, :1]).max() < 1e-9
+
+
+def test_a_plan_with_times_of_its_own_is_come_back_to() -> None:
+    """A robot that stood when the first chunk landed is late; with more of them it comes into step."""
+    splicer, off = make_splicer(), []
+    for k in range(30):
+        captured_ns, plan = 200 * k * MS, rows(32, sway=0.5, hz=0.4, start_s=0.2 * k)
+        assert splicer.offer(make_chunk(captured_ns, plan), captured_ns + 100 * MS).accepted
+        meant = rows(1, sway=0.5, hz=0.4, row_s=0.25, start_s=0.2 * k)[0]
+        off.append(np.abs(splicer.sample(captured_ns + 250 * MS).position - meant)[ARMS].max())
+    assert off[1] > 0.02
+    assert max(off[-10:]) < 0.01
+
+
+def test_a_person_who_leads_is_followed_at_the_time_of_each_row() -> None:
+    led, own, sway = make_splicer(), make_splicer(), rows(32, sway=0.4)
+    for splicer, live_fade_s in ((led, 0.4), (own, None)):
+        assert splicer.offer(make_chunk(0, sway), 0, live_fade_s).accepted
+        assert splicer.offer(make_chunk(100 * MS, sway), 900 * MS, live_fade_s).accepted
+    off = [np.abs(splicer.sample(1300 * MS).position - sway[17])[ARMS].max() for splicer in (led, own)]
+    assert off[0] < 0.005
+    assert off[1] > 0.01
+
+
 def test_chunks_in_quick_succession_are_faded_over_a_while_all_the_same() -> None:
     splicer, landed = make_splicer(), 0
     for k in range(10):

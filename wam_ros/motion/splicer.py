@@ -20,6 +20,7 @@ from wam_ros.core.robot import Robot
 from wam_ros.core.spline import Spline, State
 from wam_ros.core.task import Method
 from wam_ros.core.types import NS_PER_S, Chunk, FloatArray, Trajectory, frozen
+from wam_ros.motion.phase import in_step
 from wam_ros.motion.planner import Plan, Planner, Tuning
 from wam_ros.motion.space import Free, Space
 from wam_ros.motion.statistics import Statistics
@@ -195,6 +196,8 @@ class Splicer:
         if lag_ns is None:
             return Outcome.TOO_FAR
         follow = method.follow(delayed(chunk, lag_ns), here, now_ns)
+        if live_fade_s is None:
+            follow = in_step(follow, self._arms, state, now_ns, self.tuning.cutoff_hz)
         fades_s = self._fades_s(now_ns) if live_fade_s is None else [live_fade_s]
         plan = self._plan(state, follow, now_ns, fades_s)
         if plan is not None and not self._space.holds(plan.motion, here):
