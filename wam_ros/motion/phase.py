@@ -12,12 +12,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from wam_ros.core.methods import delayed
-from wam_ros.core.reference import play, smooth
+from wam_ros.core.reference import smooth
 from wam_ros.core.spline import Spline, State
 from wam_ros.core.types import NS_PER_S, Chunk, FloatArray
 
 MOST_S = 0.2
-"""No chunk is entered farther from the row of now than this."""
+"""No chunk is entered farther from the row of now than this, nor than the row of now is from its first."""
 _GRID_S = 0.01
 #: Speeds count as the way they make in this time: two passes of one place are told apart.
 _SPEED_S = 0.1
@@ -43,12 +43,14 @@ def in_step(chunk: Chunk, arms: NDArray[np.intp], state: State, now_ns: int, cut
 
 def _ahead_s(state: State, path: Spline, since_s: float, last_s: float) -> float:
     """How far beyond the row of now a robot is; negative before it, 0 for one that stands."""
-    steps = round(MOST_S / _GRID_S)
-    shifts: FloatArray = _GRID_S * np.arange(-steps, steps + 1, dtype=np.float64)
-    begin_s = min(since_s, 0.0)  # the row of now may lie a little before the first one
-    shifts = shifts[(since_s + shifts > begin_s - _GRID_S / 2) & (since_s + shifts < last_s)]
-    if state.rests or not len(shifts):
+    most_s = min(MOST_S, since_s)  # as far back as forward: what begins now is a plan with times of its own
+    if state.rests or most_s <= 0:
         return 0.0
-    places, speeds, _ = play(path, begin_s, 1.0).sample(np.maximum(since_s + shifts - begin_s, 0.0))
+    steps = int(most_s / _GRID_S)
+    shifts: FloatArray = _GRID_S * np.arange(-steps, steps + 1, dtype=np.float64)
+    shifts = shifts[since_s + shifts < last_s]
+    if not len(shifts):
+        return 0.0
+    places, speeds, _ = path.sample(np.maximum(since_s + shifts, 0.0))
     off = np.square(places - state.position).sum(axis=1) + _SPEED_S**2 * np.square(speeds - state.velocity).sum(axis=1)
     return float(shifts[np.argmin(off + np.square(_SLOW_RAD_S * shifts))])
