@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterator, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field
 from fractions import Fraction
 from itertools import islice
@@ -197,13 +198,12 @@ class VideoJournal:
 def frame_times(path: Path) -> tuple[float, ...]:
     """Return when each whole packet of a video is shown [s], up to where it is cut off; none when it is no video."""
     times_s: list[float] = []
-    try:
-        with av.open(str(path)) as container:
-            stream = container.streams.video[0]
-            base = stream.time_base or Fraction(1)
-            times_s.extend(float((packet.pts or 0) * base) for packet in container.demux(stream) if packet.size)
-    except (av.error.FFmpegError, IndexError):
-        pass  # cut off here: what was read is what there is
+    with suppress(av.error.FFmpegError, IndexError), av.open(str(path)) as container:
+        stream = container.streams.video[0]
+        base = stream.time_base or Fraction(1)
+        for packet in container.demux(stream):
+            if packet.size:
+                times_s.append(float((packet.pts or 0) * base))
     return tuple(times_s)
 
 
