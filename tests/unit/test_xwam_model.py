@@ -153,6 +153,24 @@ def test_the_depth_branch_may_be_run_on_the_first_samples_only():
     assert torch.equal(part.actions, whole.actions)
 
 
+def test_rows_may_be_predicted_without_later_video():
+    model = micro_model()
+    seen, given = observed(model.sizes), noisy(model.sizes)
+    short = given._replace(video=given.video[:, :, :0])
+    found = model.predict(seen, short)
+    assert found.actions.shape == given.actions.shape
+    assert found.states.shape == given.states.shape
+    assert found.video.shape == short.video.shape
+    # Video at any time is nothing to it: there is none.
+    assert torch.equal(found.actions, model.predict(seen, short._replace(video_time=given.video_time + 1)).actions)
+    assert not torch.allclose(found.actions, model.predict(seen, given).actions)
+    # What is left of the sequence keeps its places: that of frames is not shifted to rows.
+    whole, cut = model.placing(), model.placing(0)
+    n, m = model.sizes.tokens_per_frame, model.sizes.video_tokens
+    for all_places, fewer in zip(whole, cut, strict=True):
+        assert torch.equal(fewer, torch.cat((all_places[:n], all_places[m:])))
+
+
 def test_the_depth_branch_reads_every_modality_of_the_main_branch():
     model = micro_model()
     seen, given = observed(model.sizes), noisy(model.sizes)

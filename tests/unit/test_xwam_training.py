@@ -136,6 +136,32 @@ def test_depth_may_be_learnt_from_a_part_of_the_batch(material):
         XWamObjectiveOptions(depth_share=0.0)
 
 
+def test_a_part_of_the_batch_may_learn_rows_without_later_video(material):
+    made, codecs = windows(SMALL, material.episodes[:1])
+    batch = made.batch([0, 1, 2, 3], codecs)
+
+    def losses(batch, share, probability=0.0):
+        torch.manual_seed(3)
+        shares = {"video_share": share, "depth_share": share}
+        options = XWamObjectiveOptions(clean_action_probability=probability, text_dropout=0, **shares)
+        model = build(SMALL)
+        for head in (model.action_decoder[-1], model.proprio_decoder[-1]):
+            torch.nn.init.normal_(head.weight, std=0.1)
+        return XWamObjective(model, options, torch.zeros(SMALL.text_length, SMALL.dit.text_dim))(batch)
+
+    told = batch._replace(video=batch.video.clone())
+    told.video[2:] += 1.0
+    # Rows of the second half are predicted without the video that the first half has.
+    assert losses(batch, 0.5).action == losses(told, 0.5).action
+    assert losses(batch, 1.0).action != losses(told, 1.0).action
+    assert losses(batch, 0.5).video == losses(told, 0.5).video
+    # Given rows teach video alone: where there is none, none are given.
+    assert losses(batch, 1.0, probability=1.0).action == 0
+    assert losses(batch, 0.5, probability=1.0).action > 0
+    with pytest.raises(ConfigError, match="video_share"):
+        XWamObjectiveOptions(video_share=0.25, depth_share=0.5)
+
+
 def test_only_the_observed_state_strays_and_differences_lead_back(material):
     relative = (True,) * SMALL.action_dim
     maps = normalisers(material.episodes, SMALL.horizon, relative)

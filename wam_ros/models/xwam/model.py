@@ -43,7 +43,7 @@ class Noisy(NamedTuple):
     """What is being denoised.
 
     Attributes:
-        video: (B, C, T-1, V, h, w) later latent frames, and their flow time (B,) in 0..1000.
+        video: (B, C, T-1, V, h, w) later latent frames, or none of them, and their flow time (B,) in 0..1000.
         actions: (B, K, A) rows, and their flow time (B,).
         states: (B, S-1, P) later states, which share the flow time of the rows.
     """
@@ -107,9 +107,12 @@ class XWam(VideoExpert):
             observed: from ``embed_observed``.
             noisy: the rest; its flow times are not looked at.
         """
-        later = self._sequenced(self.embed_future(_by_view(noisy.video)), self.latent.frames - 1)
         rows = self.action_encoder(noisy.actions.to(self.dtype))
-        return torch.cat((observed[0], later, rows, observed[1], self._states(noisy.states)), dim=1)
+        others = rows, observed[1], self._states(noisy.states)
+        if not (frames := noisy.video.shape[2]):
+            return torch.cat((observed[0], *others), dim=1)
+        later = self._sequenced(self.embed_future(_by_view(noisy.video)), frames)
+        return torch.cat((observed[0], later, *others), dim=1)
 
     def _sequenced(self, x: Tensor, frames: int) -> Tensor:
         """Return (B, T V n, D) of the tokens (B V, T n, D) of each view, which is then known by its embedding."""
@@ -121,25 +124,34 @@ class XWam(VideoExpert):
 
     def token_times(self, video_time: Tensor, action_time: Tensor) -> Tensor:
         """Return the flow time of each token (B, N); the observed frame and the observed state stand at 0."""
-        return self._spread(_three(video_time, action_time))
+        return self._spread(_three(video_time, action_time), self.latent.frames - 1)
 
-    def _spread(self, three: Tensor) -> Tensor:
-        """Return (B, N, ...) of (B, 3, ...): to each token what belongs to its own one of three flow times."""
+    def _spread(self, three: Tensor, later: int) -> Tensor:
+        """Return (B, N, ...) of (B, 3, ...): to each token what belongs to its own one of three flow times.
+
+        Args:
+            later: frames after the observed one.
+        """
         p = self.sizes
         still, video, rows = three.split(1, dim=1)
         parts = (
             (still, p.tokens_per_frame),
-            (video, p.video_tokens - p.tokens_per_frame),
+            (video, later * p.tokens_per_frame),
             (rows, p.horizon),
             (still, 1),
             (rows, p.states - 1),
         )
         return torch.cat([part.expand(-1, count, *part.shape[2:]) for part, count in parts], dim=1)
 
-    def placing(self) -> Rotation:
-        """Return the rotation of all tokens; rows and states lie between the latent frames in time."""
+    def placing(self, later: int | None = None) -> Rotation:
+        """Return the rotation of all tokens; rows and states lie between the latent frames in time.
+
+        Args:
+            later: frames after the observed one; None for all.
+        """
         p, device, width = self.sizes, self.device, self.params.head_dim
-        frames = torch.arange(p.latent.frames, device=device).repeat_interleave(p.views)
+        count = p.latent.frames if later is None else 1 + later
+        frames = torch.arange(count, device=device).repeat_interleave(p.views)
         # A view is one more frame at the same time.
         video = video_rotation(frames, *p.latent.grid, width)
         others = torch.cat((row_places(p, device), state_places(p, device)))
@@ -181,15 +193,21 @@ class XWam(VideoExpert):
         return block.finish(x, attend(queries, keys, values), modulation, block.cross_attn.keys_values(context))
 
     def predict(self, observed: Observed, noisy: Noisy, *, depth: bool = False, deep: int | None = None) -> Predicted:
-        """Return all predictions; ``depth`` and ``deep`` say of how many samples the depth branch is run (``flow``)."""
+        """Return all predictions; ``depth`` and ``deep`` say of how many samples the depth branch is run (``flow``).
+
+        Without later frames (``Noisy``) rows and states are predicted from what is observed alone, and there is
+        no video and no depth to ask for.
+        """
+        p, later = self.sizes, noisy.video.shape[2]
         # There are three flow times, whatever the number of tokens.
-        time = FlowTime(*map(self._spread, self.time(_three(noisy.video_time, noisy.action_time))))
+        three = self.time(_three(noisy.video_time, noisy.action_time))
+        time = FlowTime(*(self._spread(part, later) for part in three))
         x = self.embed(self.embed_observed(observed), noisy)
-        tokens = self.flow(x, time, self.placing(), self.text(observed.text), depth=depth, deep=deep)
-        video, rows, states = tokens.main.split((self.sizes.video_tokens, self.sizes.horizon, self.sizes.states), dim=1)
-        n, vector = self.sizes.tokens_per_frame, time.vector
+        tokens = self.flow(x, time, self.placing(later), self.text(observed.text), depth=depth, deep=deep)
+        n, vector = p.tokens_per_frame, time.vector
+        video, rows, states = tokens.main.split((n * (1 + later), p.horizon, p.states), dim=1)
         return Predicted(
-            self.frames(self.head(video[:, n:], vector[:, n : self.sizes.video_tokens])),
+            self.frames(self.head(video[:, n:], vector[:, n : n * (1 + later)])) if later else noisy.video,
             self.action_decoder(rows),
             self.proprio_decoder(states[:, 1:]),
             None if tokens.depth is None else self.depth_latent(tokens.depth, vector),
