@@ -15,6 +15,7 @@ from tests.checkpoint_support import random_checkpoint
 from wam_ros.bench.checkpoints import Made, Setting, add_arguments, run
 from wam_ros.core.errors import ConfigError
 from wam_ros.core.trials.statistics import wilson_interval
+from wam_ros.files.identity import code_sha256
 
 POLICY = "fastwam_towel_tiny"
 
@@ -42,6 +43,7 @@ def trials(path: Path, folder: Path, successes: int, of: int, **changes: object)
         "checkpoint": str(folder),
         "weights_sha256": weights,
         "latency_s": 0.19,
+        "code_sha256": code_sha256(),
     }
     of_all = Setting(**{**setting, "randomise": False, "disturb": False, **changes})  # type: ignore[arg-type]
     rows = [Made(of_all, 1000 + n, n < successes, *((1.0, 5.0) if n < successes else (0.5, 20.0))) for n in range(of)]
@@ -65,12 +67,13 @@ def test_seeds_of_a_variant_are_pooled_and_nothing_that_is_known_is_made_again(
     assert (found["success__first"], found["success__second"], found["success__joint"]) == (0.8, 0.6, 0.3)
 
 
-def test_attempts_of_other_weights_settings_or_seeds_do_not_count(folders: list[Path], tmp_path: Path) -> None:
+def test_attempts_of_other_weights_settings_code_or_seeds_do_not_count(folders: list[Path], tmp_path: Path) -> None:
     known = tmp_path / "trials.jsonl"
     trials(known, folders[0], 0, 4, weights_sha256="other")
     trials(known, folders[0], 0, 4, latency_s=0.35)
     trials(known, folders[0], 0, 4, disturb=True)
     trials(known, folders[0], 0, 4, task="earphone_pack")
+    trials(known, folders[0], 0, 4, code_sha256="of another day")
     trials(known, folders[0], 4, 8)
     found = figures("--checkpoints", folders[0], "--episodes", 4, "--trials", known)
     assert (found["trials__main"], found["success__main"]) == (4, 1.0)

@@ -2,8 +2,9 @@
 """How often, and how soon, checkpoints do the task on the twin: variants side by side, or one policy's figures.
 
 Every checkpoint gets the same attempts, in one process each and without ROS; motion joins the chunks as on a robot and
-latency is declared. Attempts go into ``--trials`` as they are made, and what is there is not made again. Checkpoints
-of one variant, trained from several seeds, are pooled under its name; each also stands alone under its folder's.
+latency is declared. Attempts go into ``--trials`` as they are made, and what is there is not made again, unless it
+was made by other weights, in another setting or by other code. Checkpoints of one variant, trained from several
+seeds, are pooled under its name; each also stands alone under its folder's.
 """
 
 from __future__ import annotations
@@ -23,6 +24,7 @@ from wam_ros.core.errors import ConfigError, mismatch
 from wam_ros.core.trials.statistics import Trial, restricted_mean_time, share
 from wam_ros.files.assets import load_task
 from wam_ros.files.card import read_card
+from wam_ros.files.identity import code_sha256
 from wam_ros.policies.session import bound_threads
 from wam_ros.sim.disturbance import QUIET, Disturbance
 from wam_ros.sim.randomisation import NOMINAL, VARIED
@@ -57,6 +59,7 @@ class Setting:
     latency_s: float
     randomise: bool
     disturb: bool
+    code_sha256: str = ""
 
 
 @dataclass(frozen=True)
@@ -80,6 +83,7 @@ def run(options: Namespace) -> dict[str, float | str]:
         got = f"{options.episodes} and {options.workers}"
         raise ConfigError(mismatch("--episodes and --workers", "1 or more", got, "give positive numbers"))
     cards = {str(folder): read_card(folder) for folder in options.checkpoints}
+    code = code_sha256()
     wanted = {
         (
             Setting(
@@ -90,6 +94,7 @@ def run(options: Namespace) -> dict[str, float | str]:
                 options.latency_ms / 1e3,
                 options.randomise,
                 options.disturb,
+                code,
             ),
             seed,
         )

@@ -1,11 +1,13 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What was run, as hashes: two runs with the same ones ran the same descriptions and weights."""
+"""What was run, as hashes: two runs with the same ones ran the same descriptions, weights and code."""
 
 from __future__ import annotations
 
 import hashlib
 import json
+from pathlib import Path
 
+import wam_ros
 from wam_ros.core.policy import Policy
 from wam_ros.core.robot import Robot
 from wam_ros.core.task import Task
@@ -27,6 +29,14 @@ def identity_of(robot: Robot, task: Task, policy: Policy) -> dict[str, str]:
         card = parse_card(folder)
         found |= {"card_sha256": sha256_of(folder / CARD), "weights_sha256": card.weights_sha256}
     return found
+
+
+def code_sha256() -> str:
+    """Return the SHA-256 of this package's modules, names and contents: a version number says less of a checkout."""
+    root, digest = Path(wam_ros.__file__).parent, hashlib.sha256()
+    for path in sorted(root.rglob("*.py")):
+        digest.update(f"{path.relative_to(root).as_posix()} {sha256_of(path)}\n".encode())
+    return digest.hexdigest()
 
 
 def _hash(description: object) -> str:
