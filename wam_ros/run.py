@@ -194,6 +194,5 @@ def show(result: Result, console: Console) -> None:
     console.print(f"peak memory [MB]: {memory}", style="dim", soft_wrap=True)
     if run.error:
         Console(stderr=True, highlight=False).print(f"wam: {run.error}", markup=False, soft_wrap=True)
-    verdict = f"{run.setup.task}: {run.successes} of {run.setup.episodes} attempts succeeded"
-    console.print(verdict, style="bold green" if good else "bold red")
+    console.print(run.verdict, style="bold green" if good else "bold red")
     console.print(f"report: {result.folder / 'report.html'}", markup=False, soft_wrap=True)

@@ -155,6 +155,12 @@ def test_the_page_says_what_happened(mixed, robot):
     assert "the first that did not succeed" in text
 
 
+def test_what_was_not_attempted_is_not_counted_as_lost(mixed, robot):
+    assert mixed.verdict == "towel_fold: 2 of 3 attempts succeeded"
+    cut_short = dataclasses.replace(mixed, setup=dataclasses.replace(mixed.setup, episodes=10))
+    assert cut_short.verdict == "towel_fold: 2 of 3 attempts succeeded; 10 were asked for"
+
+
 def test_the_page_of_a_broken_run_says_so_first(robot):
     run = report_support.run(robot, [], complete=False)
     run.error = "node motion ended with code 1"

@@ -136,6 +136,13 @@ class Run:
         """Number of attempts that succeeded."""
         return sum(attempt.success for attempt in self.attempts)
 
+    @property
+    def verdict(self) -> str:
+        """What it came to in a sentence; attempts that were asked for and not made are not counted as lost."""
+        made, asked = len(self.attempts), self.setup.episodes
+        unmade = "" if made == asked else f"; {asked} were asked for"
+        return f"{self.setup.task}: {self.successes} of {made} attempts succeeded{unmade}"
+
     def latency_ms(self) -> np.ndarray:
         """Return the latency of every inference [ms]."""
         return np.array([ms for attempt in self.attempts for _, ms in attempt.recording.latency_ms])
