@@ -50,7 +50,7 @@ def add_arguments(parser: ArgumentParser) -> None:
 
 @dataclass(frozen=True)
 class Setting:
-    """What an attempt is made with, but for its seed."""
+    """What an attempt is made with, but for its seed; a file that does not say which code is of other code."""
 
     task: str
     policy: str
