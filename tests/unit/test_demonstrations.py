@@ -165,6 +165,22 @@ def test_hands_sway_on_the_way_and_neither_where_they_grip_nor_while_they_hold()
     assert np.abs(np.diff(arms, axis=1)).max() < sway_rad / 2, "no jump anywhere"
 
 
+def test_an_arm_sways_while_the_other_holds() -> None:
+    grips, sway_rad = np.flatnonzero(ROBOT.gripper_mask), 0.04
+    rows = np.tile(ROBOT.ready_position(), (16, 1))
+    rows[:, grips[0]] = 0.0
+    offsets = []
+    for seed in range(40):
+        player = Straying(Splicer.for_robot(ROBOT), ROBOT.gripper_mask, Unrest(0.0, sway_rad=sway_rad), seed)
+        player.start(ROBOT.ready_position(), 0)
+        player.offer(Chunk.at_rate(0, ROBOT.joint_names, rows, 10.0), 0)
+        times_ns = [tick * 10_000_000 for tick in range(160)]
+        offsets.append([player.sample(t).position - player.splicer.sample(t).position for t in times_ns])
+    off = np.array(offsets)
+    assert not off[..., : grips[0] + 1].any(), "the arm that holds"
+    assert off[:, 60:, grips[0] + 1 : grips[1]].std() == pytest.approx(sway_rad, rel=0.15)
+
+
 def test_who_is_to_learn_a_task_says_what_is_recorded_of_it(tmp_path: Path) -> None:
     learners = {name: load_policy(_learner(name)) for name in names("tasks")}
     assert {name: policy.backend for name, policy in learners.items()} == {

@@ -25,6 +25,7 @@ from wam_ros.training.demonstrations import Demonstrations
 from wam_ros.training.examples import beginnings, foreseeable
 from wam_ros.training.loop import Training
 from wam_ros.training.objective import Objective, ObjectiveOptions
+from wam_ros.training.optimisers import optimisers
 from wam_ros.training.options import TrainOptions
 from wam_ros.training.spec import load_spec, train
 from wam_ros.training.start import maps_of, take_weights
@@ -189,12 +190,15 @@ def test_options_that_a_variant_cannot_be_trained_with_are_refused():
         Objective(build(SMALL), ObjectiveOptions(prefix_rows=16))
 
 
-def test_a_run_that_is_resumed_continues_where_it_stopped(tmp_path):
+@pytest.mark.parametrize("optimiser", ["adamw", "muon"])
+def test_a_run_that_is_resumed_continues_where_it_stopped(tmp_path, optimiser):
     windows, codec = windows_of(SMALL)
 
     def run(steps):
         torch.manual_seed(0)
-        options = TrainOptions(steps=20, batch_size=8, checkpoint_every=10, log_every=5, warmup_steps=2)
+        options = TrainOptions(
+            steps=20, batch_size=8, checkpoint_every=10, log_every=5, warmup_steps=2, optimiser=optimiser
+        )
         training = Training(
             Objective(build(SMALL), ObjectiveOptions()), dataclasses.replace(options, steps=steps), tmp_path
         )
@@ -209,6 +213,20 @@ def test_a_run_that_is_resumed_continues_where_it_stopped(tmp_path):
     assert [row["step"] for row in training._metrics.rows] == [1, 5, 10, 15, 20]
     assert (tmp_path / "loss.svg").read_text().startswith("<?xml")
     assert (tmp_path / "model.safetensors").exists()
+    other = {"adamw": "muon", "muon": "adamw"}[optimiser]
+    with pytest.raises(ConfigError, match="belongs to another model or optimiser"):
+        Training(Objective(build(SMALL), ObjectiveOptions()), TrainOptions(steps=20, optimiser=other), tmp_path)
+
+
+def test_muon_has_the_matrices_of_the_blocks_and_adamw_all_else():
+    model = build(SMALL)
+    adamw, muon = optimisers(model, TrainOptions(steps=1, optimiser="muon"))
+    names = {id(parameter): name for name, parameter in model.named_parameters()}
+    held = [[names[id(p)] for group in each.param_groups for p in group["params"]] for each in (adamw, muon)]
+    assert sorted([*held[0], *held[1]]) == sorted(names.values()), "each once"
+    assert all(".blocks." in name and name.endswith("weight") for name in held[1])
+    assert not any(name.endswith(("self_attn.q.weight", "ffn.0.weight")) for name in held[0])
+    assert len(optimisers(model, TrainOptions(steps=1))) == 1
 
 
 def test_another_models_folder_is_refused(tmp_path):

@@ -52,7 +52,7 @@ class Variety:
         nudges: share of them in which the workpiece is pushed during the approach.
         takeovers: share of them that the policy begins, until it needs help (``handover.py``).
         noise_rad: how far the executed joints stray from the intended ones, all along.
-        sway_rad: how far they stray besides, while the hands are empty and none is about to grip.
+        sway_rad: how far an arm's joints stray besides, while its hand is empty and not about to grip.
         depth: the views' depth is recorded too; it differs in nothing else.
     """
 

@@ -29,8 +29,8 @@ class Unrest:
     Attributes:
         noise_rad: standard deviation of each joint of the arms, all along.
         memory_s: after which the noise has forgotten itself.
-        sway_rad: the same, but only while the hands are empty and none is about to grip. So it may be wider than what
-            a hand may be off where it grips.
+        sway_rad: the same, but of each arm only while its own hand is empty and not about to grip. So it may be wider
+            than what a hand may be off where it grips.
         sway_memory_s: longer, as a policy's own errors last.
         miss_rad: by how much one arm's first joint is off until it has gripped beside the workpiece; 0: no miss.
         miss_arm: index of that arm.
@@ -95,9 +95,10 @@ class Straying:
         arms = np.where(gripper_mask, 0.0, 1.0)
         self._noise = _Drift(how.noise_rad * arms, how.memory_s, np.random.default_rng((seed, 3)))
         self._sway = _Drift(how.sway_rad * arms, how.sway_memory_s, np.random.default_rng((seed, 5)))
-        begin = 0 if how.miss_arm == 0 else int(self._grips[how.miss_arm - 1]) + 1
+        #: Index of the arm that each joint belongs to; an arm ends with its gripper.
+        self._arm_of = np.searchsorted(self._grips, np.arange(len(gripper_mask)))
         self._aim = np.zeros(len(gripper_mask))
-        self._aim[begin] = how.miss_rad
+        self._aim[int(np.argmax(self._arm_of == how.miss_arm))] = how.miss_rad
         self._miss = _Miss.COMING if how.miss_rad else _Miss.OVER
         self._share, self._closed_ns = 0.0, 0
 
@@ -109,16 +110,17 @@ class Straying:
     def start(self, position: FloatArray, now_ns: int) -> None:
         """Stand at a position."""
         self._begun_ns = self._last_ns = now_ns
-        self._grips_ns: int | None = None
-        self._freedom = 0.0
+        self._grips_ns = np.full(len(self._grips), np.inf)
+        self._freedom = np.zeros(len(self._grips))
         self._noise.start(now_ns)
         self._sway.start(now_ns)
         self.splicer.start(position, now_ns)
 
     def offer(self, chunk: Chunk, now_ns: int) -> None:
         """Take a chunk that has just landed."""
-        grips = (chunk.positions[:, self._grips] < _CLOSED).any(axis=1)
-        self._grips_ns = chunk.stamp_ns + chunk.offsets_ns[int(grips.argmax())] if grips.any() else None
+        closed = chunk.positions[:, self._grips] < _CLOSED
+        first_ns = chunk.stamp_ns - self._begun_ns + np.asarray(chunk.offsets_ns)[closed.argmax(axis=0)]
+        self._grips_ns = np.where(closed.any(axis=0), first_ns, np.inf)
         self.splicer.offer(chunk, now_ns)
 
     def sample(self, now_ns: int) -> Setpoint:
@@ -127,17 +129,15 @@ class Straying:
         passed_s = (now_ns - self._last_ns) / NS_PER_S
         self._last_ns = now_ns
         self._follow(float(intended.position[self._grips[self._how.miss_arm]]), now_ns, passed_s)
-        self._freedom = min(self._freedom + passed_s / _SETTLE_S, self._free(now_ns))
-        strays = self._noise.at(now_ns) + self._freedom * self._sway.at(now_ns)
+        self._freedom = np.minimum(self._freedom + passed_s / _SETTLE_S, self._free(now_ns))
+        strays = self._noise.at(now_ns) + self._freedom[self._arm_of] * self._sway.at(now_ns)
         position = intended.position + strays + self._share * self._aim
         return Setpoint(position, intended.velocity, intended.acceleration)
 
-    def _free(self, now_ns: int) -> float:
-        """Return the share of the sway that is allowed: 1 on the way, 0 where a hand has gripped or is about to."""
-        if self._grips_ns is None:
-            return 1.0
-        left_s = (self._grips_ns - now_ns) / NS_PER_S
-        return float(np.clip((left_s - _STEADY_S) / _SETTLE_S, 0, 1))
+    def _free(self, now_ns: int) -> FloatArray:
+        """Return (arms,) the share of the sway that is allowed: 1 on the way, 0 where the hand has gripped or is about to."""
+        left_s = (self._grips_ns - (now_ns - self._begun_ns)) / NS_PER_S
+        return np.asarray(np.clip((left_s - _STEADY_S) / _SETTLE_S, 0, 1))
 
     def _follow(self, opening: float, now_ns: int, passed_s: float) -> None:
         """Aim wrong until the hand has closed and is asked to open again."""

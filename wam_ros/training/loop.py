@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The training loop: AdamW, warm-up and cosine, clipping, averaged weights, resume, metrics and a loss plot.
+"""The training loop: warm-up and cosine, clipping, averaged weights, resume, metrics and a loss plot.
 
 Devices, mixed precision and several processes are accelerate's business; the loop is the same on two CPU
 cores and under ``torchrun``. What it leaves in its folder: ``model.safetensors`` (averaged weights),
@@ -22,9 +22,11 @@ from accelerate.utils import set_seed
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 from safetensors.torch import save_file
 from torch import Tensor, nn
+from torch.optim.lr_scheduler import LambdaLR
 from torch.optim.swa_utils import AveragedModel
 
 from wam_ros.core.errors import BackendError, ConfigError
+from wam_ros.training.optimisers import optimisers
 from wam_ros.training.options import TrainOptions
 from wam_ros.training.plots import plot_losses
 
@@ -90,13 +92,11 @@ class Training:
         mixed = "no" if options.precision == "float32" else options.precision
         self._accelerator = Accelerator(mixed_precision=mixed, cpu=not torch.cuda.is_available())
         set_seed(options.seed, device_specific=True)
-        optimiser = torch.optim.AdamW(
-            model.parameters(), options.learning_rate, betas=(0.9, 0.95), weight_decay=options.weight_decay, fused=True
-        )
-        # Not prepared: the engine would step it once for each process.
-        self._rates = torch.optim.lr_scheduler.LambdaLR(optimiser, lambda step: rate_factor(step, options))
+        chosen = optimisers(model, options)
+        # Not prepared: the engine would step them once for each process.
+        self._rates = [LambdaLR(each, lambda step: rate_factor(step, options)) for each in chosen]
         fused = torch.compile(objective) if options.compile else objective
-        self._objective, self._optimiser = self._accelerator.prepare(fused, optimiser)
+        self._objective, *self._optimisers = self._accelerator.prepare(fused, *chosen)
         self._model = model
         self._average = averaged(model, options.ema)
         self._losses: tuple[str, ...] = ()
@@ -141,11 +141,12 @@ class Training:
             raise BackendError(
                 f"training: the loss at step {self.step + 1} is not finite; lower learning_rate or check the data"
             )
-        self._optimiser.zero_grad()
+        for each in self._optimisers:
+            each.zero_grad()
         self._accelerator.backward(losses.total)
         norm = self._accelerator.clip_grad_norm_(self._objective.parameters(), self.options.clip_norm)
-        self._optimiser.step()
-        self._rates.step()
+        for part in (*self._optimisers, *self._rates):
+            part.step()
         self._average.update_parameters(self._model)
         self.step += 1
         self._losses = losses._fields[1:]
@@ -157,7 +158,7 @@ class Training:
 
     def _log(self, row: dict[str, float]) -> None:
         if self._accelerator.is_main_process:
-            self._metrics.add({**row, "learning_rate": float(self._rates.get_last_lr()[0])})
+            self._metrics.add({**row, "learning_rate": float(self._rates[0].get_last_lr()[0])})
 
     def _save(self) -> None:
         if not self._accelerator.is_main_process:
@@ -169,8 +170,8 @@ class Training:
             "step": self.step,
             "model": self._model.state_dict(),
             "average": self._average.state_dict(),
-            "optimiser": self._optimiser.state_dict(),
-            "rates": self._rates.state_dict(),
+            "optimisers": [optimiser.state_dict() for optimiser in self._optimisers],
+            "rates": [rate.state_dict() for rate in self._rates],
             "random": torch.get_rng_state(),
         }
         partial = self.folder / f"{RESUME}.partial"
@@ -184,11 +185,13 @@ class Training:
         state = torch.load(path, map_location=self._accelerator.device, weights_only=True)
         try:
             self._model.load_state_dict(state["model"])
-        except RuntimeError as error:
-            raise ConfigError(f"{path}: belongs to another model; choose another folder or remove it") from error
+            for name, parts in (("optimisers", self._optimisers), ("rates", self._rates)):
+                for part, kept in zip(parts, state[name], strict=True):
+                    part.load_state_dict(kept)
+        except (RuntimeError, KeyError, ValueError) as error:
+            what = "belongs to another model or optimiser"
+            raise ConfigError(f"{path}: {what}; choose another folder or remove it") from error
         self._average.load_state_dict(state["average"])
-        self._optimiser.load_state_dict(state["optimiser"])
-        self._rates.load_state_dict(state["rates"])
         torch.set_rng_state(state["random"].cpu())
         self.step = state["step"]
 

@@ -17,7 +17,8 @@ class TrainOptions:
         steps: of the optimiser.
         batch_size: samples of one step and process (B).
         learning_rate: the highest; cosine to ``final_share`` of it after ``warmup_steps``.
-        weight_decay, clip_norm: AdamW and gradient clipping.
+        weight_decay, clip_norm: of the optimiser, and gradient clipping.
+        optimiser: ``muon`` is for matrices inside the blocks, with AdamW for the rest (``optimisers.py``).
         ema: decay of the averaged weights, which are the ones that are kept.
         precision: of the forward pass; weights stay float32.
         compile: let torch.compile fuse the loss: minutes to begin with, then a fifth faster on two CPU cores.
@@ -32,6 +33,7 @@ class TrainOptions:
     final_share: float = 0.01
     weight_decay: float = 0.01
     clip_norm: float = 1.0
+    optimiser: Literal["adamw", "muon"] = "adamw"
     ema: float = 0.995
     precision: Literal["float32", "bf16"] = "float32"
     compile: bool = False
