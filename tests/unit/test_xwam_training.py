@@ -85,6 +85,16 @@ def test_the_gap_has_the_released_distribution_before_the_shift(drawn):
     assert shifted(0.5, 5.0) == pytest.approx(5 / 6)
 
 
+def test_rows_may_begin_as_noise_more_often_and_the_video_is_noise_then():
+    drawn = draw_times(COUNT, 5.0, 0.5, noise_probability=0.3)
+    noise = drawn.action == 1
+    assert noise.float().mean() == pytest.approx(0.5 * 0.3, abs=0.01), "what is given is given nonetheless"
+    assert (drawn.video[noise] == 1).all()
+    assert drawn.given.float().mean() == pytest.approx(0.5, abs=0.01)
+    others = even(drawn.action[~drawn.given & ~noise])
+    assert stats.kstest(others, "uniform").pvalue > 1e-3
+
+
 def windows(params, episodes, noise=0.0, relative=()):
     codecs = fitted(episodes, params, CODING)
     embed = lambda text: torch.full((params.text_length, params.dit.text_dim), float(len(text)))  # noqa: E731
@@ -285,6 +295,8 @@ def test_depth_is_left_out_where_it_weighs_nothing_and_teaches_the_trunk_where_i
 def test_options_and_episodes_that_cannot_be_are_refused(material):
     with pytest.raises(ConfigError, match="probabilities"):
         XWamObjectiveOptions(clean_action_probability=1.5)
+    with pytest.raises(ConfigError, match="probabilities"):
+        XWamObjectiveOptions(noise_probability=-0.1)
     e = material.episodes[0]
     with pytest.raises(DatasetError, match="views' size"):
         DeepEpisode(e.frames, e.depths_m[:, :, ::2], e.states, e.actions, e.prompt)

@@ -29,9 +29,25 @@ class Times(NamedTuple):
     given: Tensor
 
 
-def draw_times(count: int, shift: float, clean_action_probability: float, device: torch.device | str = "cpu") -> Times:
-    """Draw the flow times of a batch from the global generator."""
+def draw_times(
+    count: int,
+    shift: float,
+    clean_action_probability: float,
+    device: torch.device | str = "cpu",
+    noise_probability: float = 0.0,
+) -> Times:
+    """Draw the flow times of a batch from the global generator.
+
+    Args:
+        count: samples (B).
+        shift: s of the schedule.
+        clean_action_probability: how often actions are given.
+        device: of the times.
+        noise_probability: how often actions are all noise, and so is the video then; a given one is given nonetheless.
+    """
     free, action = torch.rand(2, count, device=device)
+    if noise_probability:
+        action = torch.where(torch.rand(count, device=device) < noise_probability, torch.ones_like(action), action)
     # The inverse of the cumulative distribution x^a of Beta(a, 1).
     b = torch.rand(count, device=device) ** (1 / BETA[0])
     given = torch.rand(count, device=device) < clean_action_probability

@@ -54,6 +54,7 @@ class XWamObjectiveOptions:
     Attributes:
         lambda_video, lambda_action, lambda_state, lambda_depth: weights.
         clean_action_probability: how often the actions are given (p), of the samples that have later video.
+        noise_probability: how often rows begin as nothing but noise: all that a policy of one step ever sees.
         text_dropout: how often the instruction is left away.
         video_share: part of the batch that has later video; the rest is shorter by it, and imagines nothing.
         depth_share: part of the batch on which the depth loss is computed; a mean either way, at less cost.
@@ -64,6 +65,7 @@ class XWamObjectiveOptions:
     lambda_state: float = 1.0
     lambda_depth: float = 1.0
     clean_action_probability: float = 0.5
+    noise_probability: float = 0.0
     text_dropout: float = 0.1
     video_share: float = 1.0
     depth_share: float = 1.0
@@ -75,9 +77,9 @@ class XWamObjectiveOptions:
             raise ConfigError(
                 mismatch("objective", expected, shares, "correct them: depth is of the video that is seen")
             )
-        if not (0 <= self.clean_action_probability <= 1 and 0 <= self.text_dropout < 1):
-            got = (self.clean_action_probability, self.text_dropout)
-            raise ConfigError(mismatch("objective", "probabilities, text_dropout below 1", got, "correct it"))
+        chances = self.clean_action_probability, self.noise_probability, self.text_dropout
+        if min(chances) < 0 or max(chances) > 1 or self.text_dropout == 1:
+            raise ConfigError(mismatch("objective", "probabilities, text_dropout below 1", chances, "correct it"))
 
 
 class XWamLosses(NamedTuple):
@@ -131,9 +133,9 @@ class XWamObjective(nn.Module):
         o, shift = self.options, self.model.sizes.shift
         watched = max(1, round(o.video_share * count))
         parts = (
-            draw_times(watched, shift, o.clean_action_probability, device),
+            draw_times(watched, shift, o.clean_action_probability, device, o.noise_probability),
             # Rows that are given teach video alone, of which there is none.
-            draw_times(count - watched, shift, 0.0, device),
+            draw_times(count - watched, shift, 0.0, device, o.noise_probability),
         )
         return watched, Times(*(torch.cat(part) for part in zip(*parts, strict=True)))
 
