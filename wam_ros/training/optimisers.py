@@ -2,7 +2,7 @@
 """Who changes the weights: AdamW alone, or Muon for the matrices inside transformer blocks and AdamW for the rest.
 
 Muon moves all directions of a matrix alike instead of mostly the strongest ones. On two CPU cores it has learnt
-in 250 steps what takes AdamW 400; a step of the tiny models is then a sixth dearer (docs/training.md).
+in 250 steps what takes AdamW 400; a step of the tiny models is then a fifth dearer (docs/training.md).
 
 Source: Muon, Jordan et al. 2024; rates as of AdamW, Liu et al. 2025 (arXiv 2502.16982); both in torch.optim.
 """
