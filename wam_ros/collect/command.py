@@ -43,7 +43,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     add("--nudges", default=0.1, help="share in which the workpiece is pushed (default: 0.1)", **share)  # type: ignore[arg-type]
     add("--takeovers", default=0.0, help="share that the policy begins, until it needs help (default: none)", **share)  # type: ignore[arg-type]
     add("--noise-rad", type=float, default=0.01, help="how far the executed motion strays (default: 0.01)")
-    add("--sway-rad", type=float, default=0.0, help="how far it strays besides where no hand grips soon (default: 0)")
+    add("--sway-rad", type=float, default=0.0, help="how far an arm with an empty hand strays besides (default: 0)")
     add("--depth", action="store_true", help="also the views' depth, in 12 bits")
     add("--keep-failures", action="store_true", help="write failed ones too, marked; else they are only counted")
 

@@ -3,7 +3,8 @@
 
 With probability p the actions are clean and the video is anywhere: imagining a given plan. Otherwise the actions are
 anywhere and the video is between them and noise: denoising at two speeds. Both are shifted after they are coupled;
-the shift is monotone, so the order stays.
+the shift is monotone, so the order stays. Ours alone: rows may begin as nothing but noise more often than that
+(``noise_probability``), for policies of one step, which never see anything else.
 
 Source: the X-WAM paper (equation of the joint distribution) and sharinka0715/X-WAM runners/xwam_runner.py.
 """
